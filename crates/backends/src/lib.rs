@@ -1,0 +1,1 @@
+//! Vector index, objects, cache and queue wake-ups.

@@ -1,0 +1,2 @@
+//! The `vectrion` command.
+fn main() {}

@@ -1,0 +1,55 @@
+//! Stored questions and answers.
+
+use async_trait::async_trait;
+
+use crate::{
+    Result,
+    answer::{AnswerEvent, StoredAnswer, Turn},
+    ids::{AnswerId, KeyId, TenantId},
+};
+
+/// An answer that begins.
+#[derive(Clone, Debug)]
+pub struct NewAnswer {
+    /// Id.
+    pub id: AnswerId,
+    /// Owner.
+    pub tenant: TenantId,
+    /// Key that asks.
+    pub key: KeyId,
+    /// The question, normalised.
+    pub question: String,
+    /// Earlier turns.
+    pub history: Vec<Turn>,
+    /// Model that answers.
+    pub model: String,
+    /// Version of the prompt template.
+    pub prompt_version: String,
+}
+
+/// Keeps answers with their events, so that a broken stream can be taken up again from any server.
+#[async_trait]
+pub trait Answers: Send + Sync {
+    /// Begins an answer.
+    async fn create_answer(&self, answer: NewAnswer) -> Result<()>;
+
+    /// Appends events, in order, and updates text, passages, usage and end from them, in one transaction. Events that
+    /// are there already are left as they are. Returns whether somebody asked to cancel.
+    async fn append_events(&self, tenant: TenantId, id: AnswerId, events: Vec<AnswerEvent>) -> Result<bool>;
+
+    /// An answer of this tenant.
+    async fn answer(&self, tenant: TenantId, id: AnswerId) -> Result<Option<StoredAnswer>>;
+
+    /// Events after a sequence number, in order. Empty for a missing answer.
+    async fn events_after(&self, tenant: TenantId, id: AnswerId, after: u64) -> Result<Vec<AnswerEvent>>;
+
+    /// Asks whoever writes the answer to stop. An answer that has ended stays as it is.
+    async fn request_cancel(&self, tenant: TenantId, id: AnswerId) -> Result<()>;
+
+    /// Ends answers that no process writes any more, with this event: those without an end and without a new event for
+    /// `idle_ms` milliseconds. Returns how many.
+    async fn end_abandoned(&self, idle_ms: i64, reason: &str, message: &str) -> Result<u64>;
+
+    /// Removes answers older than `keep_ms` milliseconds. Returns how many.
+    async fn purge_answers(&self, keep_ms: i64) -> Result<u64>;
+}

@@ -1,0 +1,43 @@
+//! Replay of mutations.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{Result, ids::TenantId};
+
+/// What is known of a request id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is new, and now taken by this call.
+    New,
+    /// It was used for the same call, whose outcome is this.
+    Replay(Vec<u8>),
+    /// It was used for another call.
+    Reused,
+    /// The same call is under way.
+    InProgress,
+}
+
+/// Remembers outcomes of mutations by request id, per tenant, for 24 hours.
+#[async_trait]
+pub trait Idempotency: Send + Sync {
+    /// Takes a request id for a call of `method` with parameters of this hash. A claim without outcome is void after
+    /// `claim_ms` milliseconds.
+    async fn claim_request(
+        &self,
+        tenant: TenantId,
+        request: Uuid,
+        method: &str,
+        parameters: [u8; 32],
+        claim_ms: i64,
+    ) -> Result<Claimed>;
+
+    /// Stores the outcome of a call that took the id.
+    async fn settle_request(&self, tenant: TenantId, request: Uuid, outcome: Vec<u8>) -> Result<()>;
+
+    /// Gives the id free again, after an outcome that is not to be replayed.
+    async fn forget_request(&self, tenant: TenantId, request: Uuid) -> Result<()>;
+
+    /// Removes outcomes older than `keep_ms` milliseconds.
+    async fn purge_requests(&self, keep_ms: i64) -> Result<u64>;
+}

@@ -1,0 +1,152 @@
+//! Jobs, leases and what a stage commits.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{
+    Error, Result,
+    chunk::Chunk,
+    document::{Document, Failure, Progress, Warning},
+    ids::{DeadLetterId, DocumentId, JobId, TenantId, VersionId, WorkerId},
+    job::{DeadLetter, Job, JobState, Lease, Stage, Worker},
+    page::{Page, PageRequest},
+};
+
+use super::catalog::PageInfo;
+
+/// What `process_document` found.
+#[derive(Clone, Debug)]
+pub struct ProcessedVersion {
+    /// Title.
+    pub title: Option<String>,
+    /// The pages.
+    pub pages: Vec<PageInfo>,
+    /// The chunks, in order.
+    pub chunks: Vec<Chunk>,
+    /// What is worth knowing.
+    pub warnings: Vec<Warning>,
+}
+
+/// Which jobs a list shows. All conditions must hold; an empty list means any.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Of this document.
+    pub document: Option<DocumentId>,
+    /// In these stages.
+    pub stages: Vec<Stage>,
+    /// In these states.
+    pub states: Vec<JobState>,
+}
+
+/// Jobs that wait or run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Stage.
+    pub stage: Stage,
+    /// Jobs whose time has come and that nobody works on.
+    pub ready: u64,
+    /// Jobs that wait for their time after a failed try.
+    pub delayed: u64,
+    /// Jobs that somebody works on.
+    pub running: u64,
+    /// Age of the oldest ready job in milliseconds.
+    pub oldest_ms: u64,
+}
+
+/// Keeps jobs and commits what the stages do.
+///
+/// - Every method that takes a lease checks, within its transaction, that the lease is still the job's newest and has
+///   not expired; if not it is `ABORTED`, reason `LEASE_LOST`, and nothing is changed.
+/// - Time is the database's.
+/// - While somebody works on a job of a document, no other job of that document is claimed: a deletion waits for the
+///   work in hand, and versions of a document do not overtake each other within a stage.
+/// - A commit that finds its document being deleted is `ABORTED`, reason `DOCUMENT_DELETING`, and cancels the job.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Claims the fairest ready job of these stages: of the tenant with the fewest running jobs, the one that has waited
+    /// longest. Moves its version on (`processing`, `embedding`). None if there is none.
+    async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Lease>>;
+
+    /// Puts off the lease's end and notes progress.
+    async fn heartbeat(&self, lease: &Lease, lease_for: Duration, progress: Option<Progress>) -> Result<()>;
+
+    /// The document and version that the job works on. None if the document is being deleted (and the job is not its
+    /// deletion).
+    async fn job_document(&self, lease: &Lease) -> Result<Option<Document>>;
+
+    /// Stores pages and chunks in place of any from before, moves the version to `processed`, ends the job and queues
+    /// `embed_document` with `next_attempts` tries, in one transaction.
+    async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()>;
+
+    /// Moves the version to `indexed` and ends the job. If no higher version is indexed, this version becomes the one
+    /// that searches see and the removal of the one before is queued; otherwise its own removal is queued. One
+    /// transaction. Called when the points are flushed.
+    async fn finish_embedding(&self, lease: &Lease) -> Result<()>;
+
+    /// Versions that the deletion job removes: one, or all of the document.
+    async fn versions_to_delete(&self, lease: &Lease) -> Result<Vec<VersionId>>;
+
+    /// Removes the rows that the deletion job is about, and ends the job: the chunks of a version, or the whole document
+    /// with chunks, pages, metadata, jobs, dead letters and its text in stored answers. One transaction. Called when
+    /// vectors and objects are gone.
+    async fn finish_deletion(&self, lease: &Lease) -> Result<()>;
+
+    /// Gives the job back because this process is ending; the try does not count.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+
+    /// Ends a job that has nothing left to do.
+    async fn cancel(&self, lease: &Lease) -> Result<()>;
+
+    /// Notes a failed try: waits `delay` and tries again, as long as tries are left.
+    async fn retry_later(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()>;
+
+    /// Gives the job up: its version is `failed` with this failure, and a dead letter says so. One transaction.
+    async fn fail(&self, lease: &Lease, failure: Failure) -> Result<DeadLetter>;
+
+    /// Takes back jobs whose lease has expired: each is ready again with one more interruption, or given up with reason
+    /// `INTERRUPTED_TOO_OFTEN` beyond `max_interruptions`. Returns how many.
+    async fn reap(&self, max_interruptions: u32) -> Result<u64>;
+
+    /// Takes back every running job at once. For a process that knows that it is the only one and has just started.
+    async fn reap_all(&self, max_interruptions: u32) -> Result<u64>;
+
+    /// Milliseconds until the next delayed job of these stages is ready; none if there is none.
+    async fn next_ready_in(&self, stages: &[Stage]) -> Result<Option<Duration>>;
+
+    /// Jobs of a tenant, newest first.
+    async fn list_jobs(&self, tenant: TenantId, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>>;
+
+    /// A job of a tenant.
+    async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>>;
+
+    /// Dead letters of a tenant, newest first.
+    async fn list_dead_letters(
+        &self,
+        tenant: TenantId,
+        reason: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetter>>;
+
+    /// A dead letter of a tenant.
+    async fn dead_letter(&self, tenant: TenantId, id: DeadLetterId) -> Result<Option<DeadLetter>>;
+
+    /// Queues the job of a dead letter again with fresh tries, and removes the dead letter. Missing is `NOT_FOUND`,
+    /// reason `DEAD_LETTER_NOT_FOUND`.
+    async fn replay_dead_letter(&self, tenant: TenantId, id: DeadLetterId, trace_id: &str) -> Result<Job>;
+
+    /// Notes that a worker lives.
+    async fn worker_heartbeat(&self, worker: &WorkerId, host: &str, stages: &[Stage], draining: bool) -> Result<()>;
+
+    /// Forgets a worker that ended.
+    async fn remove_worker(&self, worker: &WorkerId) -> Result<()>;
+
+    /// Workers heard of within `within`, with the jobs they hold.
+    async fn list_workers(&self, within: Duration) -> Result<Vec<Worker>>;
+
+    /// Depth of each stage's queue, every stage once.
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>>;
+
+    /// Removes ended jobs older than `keep_ms` milliseconds that have no dead letter. Returns how many.
+    async fn purge_jobs(&self, keep_ms: i64) -> Result<u64>;
+}

@@ -1,0 +1,28 @@
+//! The ports: what the use cases need from the outside. Adapters implement them; `vectrion-testkit` holds a
+//! conformance suite for each.
+
+pub mod answers;
+pub mod catalog;
+pub mod directory;
+pub mod documents;
+pub mod idempotency;
+pub mod jobs;
+pub mod models;
+pub mod objects;
+pub mod uploads;
+pub mod vectors;
+pub mod wakeups;
+
+pub use self::{
+    answers::Answers,
+    catalog::Catalog,
+    directory::Directory,
+    documents::DocumentParser,
+    idempotency::Idempotency,
+    jobs::Jobs,
+    models::{ChatModel, Embedder, Tokenizer},
+    objects::ObjectStore,
+    uploads::Uploads,
+    vectors::VectorIndex,
+    wakeups::Wakeups,
+};

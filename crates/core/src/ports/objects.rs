@@ -1,0 +1,107 @@
+//! Where bytes are kept.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::{
+    Result,
+    ids::{TenantId, UploadId, VersionId},
+};
+
+/// Key of an object. Every key begins with its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(String);
+
+impl ObjectKey {
+    /// The bytes of a version as uploaded.
+    #[must_use]
+    pub fn original(tenant: TenantId, version: VersionId) -> Self {
+        Self(format!("tenants/{tenant}/versions/{version}/original"))
+    }
+
+    /// The extracted text of a version, with positions, as JSON.
+    #[must_use]
+    pub fn extracted(tenant: TenantId, version: VersionId) -> Self {
+        Self(format!("tenants/{tenant}/versions/{version}/extracted.json"))
+    }
+
+    /// A part of an upload, by its offset.
+    #[must_use]
+    pub fn upload_part(tenant: TenantId, upload: UploadId, offset: u64) -> Self {
+        Self(format!("tenants/{tenant}/uploads/{upload}/{offset:020}"))
+    }
+
+    /// Prefix of all that belongs to a version.
+    #[must_use]
+    pub fn version_prefix(tenant: TenantId, version: VersionId) -> Self {
+        Self(format!("tenants/{tenant}/versions/{version}/"))
+    }
+
+    /// Prefix of all parts of an upload.
+    #[must_use]
+    pub fn upload_prefix(tenant: TenantId, upload: UploadId) -> Self {
+        Self(format!("tenants/{tenant}/uploads/{upload}/"))
+    }
+
+    /// Prefix of all that belongs to a tenant.
+    #[must_use]
+    pub fn tenant_prefix(tenant: TenantId) -> Self {
+        Self(format!("tenants/{tenant}/"))
+    }
+
+    /// A key that a listing returned.
+    #[must_use]
+    pub fn from_listing(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The key as text, with `/` between its parts.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A stored object's facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Key.
+    pub key: ObjectKey,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A stream of an object's bytes, in order.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// Keeps bytes under keys.
+///
+/// - `put` is atomic and durable: when it returns, the whole object survives a crash; when it fails or is dropped, no
+///   object appears and what was there before stays. It replaces an object of the same key.
+/// - A missing object is `NOT_FOUND` with reason `OBJECT_NOT_FOUND` when read, and no error when deleted.
+/// - No room left is `RESOURCE_EXHAUSTED` with reason `STORAGE_FULL`; a store out of reach is `UNAVAILABLE`.
+#[async_trait]
+pub trait ObjectStore: Send + Sync {
+    /// Stores the bytes of `content` and returns how many there were. An error in `content` ends the call with it.
+    async fn put(&self, key: &ObjectKey, content: ByteStream) -> Result<u64>;
+
+    /// Reads an object from byte `offset` to its end. An offset beyond the end gives no bytes.
+    async fn get(&self, key: &ObjectKey, offset: u64) -> Result<ByteStream>;
+
+    /// An object's facts.
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo>;
+
+    /// Removes an object.
+    async fn delete(&self, key: &ObjectKey) -> Result<()>;
+
+    /// Removes every object whose key begins with `prefix`, and returns how many there were.
+    async fn delete_prefix(&self, prefix: &ObjectKey) -> Result<u64>;
+
+    /// Lists every object whose key begins with `prefix`, in key order.
+    async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>>;
+
+    /// Whether the store can be used now. A store on a disk refuses below its floor of free space
+    /// (`RESOURCE_EXHAUSTED`, reason `STORAGE_FULL`).
+    async fn check(&self) -> Result<()>;
+}

@@ -1,0 +1,1 @@
+//! Bytes to pages to chunks with positions; pdfium in a child process.

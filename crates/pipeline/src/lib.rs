@@ -1,0 +1,1 @@
+//! The use cases of Vectrion: ingest, retrieve, answer, administer; ports only.

@@ -1,0 +1,1 @@
+//! Configuration, wiring, telemetry, shutdown and the job loop.

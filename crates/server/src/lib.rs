@@ -1,0 +1,1 @@
+//! The tonic services, authentication and status mapping.

@@ -1,0 +1,1 @@
+//! Rows, unit of work, jobs and leases on SQLite and PostgreSQL.

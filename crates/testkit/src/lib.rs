@@ -1,0 +1,1 @@
+//! Fixtures, fakes and the conformance suites of the ports.
