@@ -1,1 +1,5 @@
-//! Fixtures, fakes and the conformance suites of the ports.
+//! Fixtures, fakes and the conformance suites of the ports. A development dependency only.
+
+pub mod assets;
+
+pub use assets::assets_dir;
