@@ -1,1 +1,3 @@
-//! Embedding and chat models: ONNX Runtime and OpenAI-compatible endpoints.
+//! Embedding and chat models: ONNX Runtime on the CPU, and OpenAI-compatible endpoints.
+//!
+//! Constructors take typed settings; nothing in here reads configuration or the environment.
