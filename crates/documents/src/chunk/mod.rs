@@ -1,0 +1,1 @@
+//! Cutting text into chunks by structure and by the tokens of the embedding model.

@@ -1,0 +1,1 @@
+//! From characters with positions to lines, columns and blocks in reading order.

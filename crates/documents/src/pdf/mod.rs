@@ -1,0 +1,1 @@
+//! PDF files, read by pdfium in a child process.
