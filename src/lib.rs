@@ -1,1 +1,13 @@
-//! api
+//! The gRPC API of Vectrion, generated from `proto/`: messages, client stubs (feature `client`, on by default), server
+//! stubs (feature `server`).
+//!
+//! A service that calls the platform needs this crate alone; `examples/` shows how.
+
+/// Package `vectrion.v1`.
+pub mod v1 {
+    #![expect(missing_docs, reason = "generated from proto/, where the comments stand")]
+    tonic::include_proto!("vectrion.v1");
+}
+
+/// The descriptor set of `proto/` with its imports and comments, encoded: for reflection and JSON.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vectrion.v1.bin"));

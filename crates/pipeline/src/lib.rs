@@ -1,1 +1,90 @@
 //! The use cases of Vectrion: ingest, retrieve, answer, administer; ports only.
+//!
+//! Each use case is a struct over [`Ports`]. Nothing in here knows SQL, AMQP or protobuf. Every method that serves a call
+//! takes its [`CallContext`](vectrion_core::tenancy::CallContext) first and works within the tenant of its principal.
+
+pub mod administration;
+pub mod housekeeping;
+pub mod identity;
+pub mod ingestion;
+pub mod query;
+pub mod settings;
+pub mod stages;
+
+use std::sync::Arc;
+
+use vectrion_core::{
+    ids::CollectionId,
+    ports::{
+        Answers, Catalog, ChatModel, Directory, DocumentParser, Embedder, Idempotency, Jobs, ObjectStore, Uploads,
+        VectorIndex, Wakeups,
+        vectors::{Generation, VectorScope},
+    },
+    time::Clock,
+};
+
+/// What the use cases need from the outside.
+pub struct Ports {
+    /// Wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Tenants, collections, keys.
+    pub directory: Arc<dyn Directory>,
+    /// Documents.
+    pub catalog: Arc<dyn Catalog>,
+    /// Jobs.
+    pub jobs: Arc<dyn Jobs>,
+    /// Uploads in progress.
+    pub uploads: Arc<dyn Uploads>,
+    /// Stored answers.
+    pub answers: Arc<dyn Answers>,
+    /// Replay of mutations.
+    pub idempotency: Arc<dyn Idempotency>,
+    /// Bytes.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Vectors.
+    pub vectors: Arc<dyn VectorIndex>,
+    /// Parsers and chunker.
+    pub parser: Arc<dyn DocumentParser>,
+    /// Embedding model.
+    pub embedder: Arc<dyn Embedder>,
+    /// Chat model; without one, answers are extractive.
+    pub chat: Option<Arc<dyn ChatModel>>,
+    /// Wake-ups of workers.
+    pub wakeups: Arc<dyn Wakeups>,
+}
+
+impl Ports {
+    /// The vectors of a tenant in the generation that is written and searched.
+    #[must_use]
+    pub fn vector_scope(&self, tenant: vectrion_core::ids::TenantId) -> VectorScope {
+        VectorScope {
+            generation: Generation {
+                model: self.embedder.model().to_owned(),
+                dimension: self.embedder.dimension(),
+                chunker: self.parser.chunker_version().to_owned(),
+            },
+            tenant,
+        }
+    }
+}
+
+/// A collection as callers name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CollectionRef {
+    /// By id.
+    Id(CollectionId),
+    /// By name.
+    Name(String),
+}
+
+impl CollectionRef {
+    /// A UUID is an id, anything else a name; empty is the collection `default`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.parse() {
+            Ok(id) => Self::Id(id),
+            Err(_) if text.is_empty() => Self::Name(vectrion_core::tenancy::DEFAULT_NAME.to_owned()),
+            Err(_) => Self::Name(text.to_owned()),
+        }
+    }
+}
