@@ -1,5 +1,6 @@
 //! Fixtures, fakes and the conformance suites of the ports. A development dependency only.
 
 pub mod assets;
+pub mod openai;
 
 pub use assets::assets_dir;
