@@ -101,6 +101,10 @@ pub trait Jobs: Send + Sync {
     /// Notes a failed try: waits `delay` and tries again, as long as tries are left.
     async fn retry_later(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()>;
 
+    /// Notes what keeps the job from being done now, such as a full disk: waits `delay` and tries again. The try does not
+    /// count.
+    async fn put_off(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()>;
+
     /// Gives the job up: its version is `failed` with this failure, and a dead letter says so. One transaction.
     async fn fail(&self, lease: &Lease, failure: Failure) -> Result<DeadLetter>;
 

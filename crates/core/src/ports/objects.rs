@@ -26,10 +26,11 @@ impl ObjectKey {
         Self(format!("tenants/{tenant}/versions/{version}/extracted.json"))
     }
 
-    /// A part of an upload, by its offset.
+    /// A part of an upload: `len` bytes from `offset` on. The length is part of the key so that, of two calls at once for
+    /// the same offset, the one that comes too late does not replace the bytes of the other.
     #[must_use]
-    pub fn upload_part(tenant: TenantId, upload: UploadId, offset: u64) -> Self {
-        Self(format!("tenants/{tenant}/uploads/{upload}/{offset:020}"))
+    pub fn upload_part(tenant: TenantId, upload: UploadId, offset: u64, len: u64) -> Self {
+        Self(format!("tenants/{tenant}/uploads/{upload}/{offset:020}-{len}"))
     }
 
     /// Prefix of all that belongs to a version.
