@@ -5,6 +5,7 @@
 
 pub mod administration;
 pub mod housekeeping;
+pub mod idempotency;
 pub mod identity;
 pub mod ingestion;
 pub mod query;
