@@ -2,5 +2,6 @@
 
 pub mod assets;
 pub mod openai;
+pub mod pdf;
 
 pub use assets::assets_dir;
