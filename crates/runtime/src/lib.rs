@@ -1,1 +1,18 @@
 //! Configuration, wiring, telemetry, shutdown and the job loop.
+//!
+//! [`App::start`] opens the backends that the configuration names and wires them into the use cases; the command line
+//! hands those to the server. Nothing here asks which profile it runs in: the scheme of each URL picks the backend.
+
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod doctor;
+pub mod job_loop;
+pub mod monitor;
+pub mod shutdown;
+pub mod telemetry;
+mod wiring;
+
+pub use app::{App, StartError};
+pub use config::{Config, ConfigError, Sources};

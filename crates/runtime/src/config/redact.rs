@@ -1,0 +1,41 @@
+//! Showing settings without secrets.
+
+use toml::{Table, Value};
+
+const HIDDEN: &str = "(set, not shown)";
+
+/// Whether a key holds a secret, by its name.
+fn is_secret(key: &str) -> bool {
+    ["api_key", "pepper", "secret", "password", "token", "headers"].iter().any(|word| key.ends_with(word))
+}
+
+/// A URL without user information and without its query; any other text as it is.
+#[must_use]
+pub fn redacted(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    format!("{scheme}://{host}{path}")
+}
+
+pub(super) fn to_toml(table: &Table) -> String {
+    toml::to_string_pretty(&hide(table)).unwrap_or_default()
+}
+
+fn hide(table: &Table) -> Table {
+    table
+        .iter()
+        .map(|(key, value)| {
+            let shown = match value {
+                Value::Table(inner) => Value::Table(hide(inner)),
+                Value::String(text) if text.is_empty() => value.clone(),
+                Value::Array(items) if items.is_empty() => value.clone(),
+                _ if is_secret(key) => Value::String(HIDDEN.to_owned()),
+                Value::String(text) => Value::String(redacted(text)),
+                other => other.clone(),
+            };
+            (key.clone(), shown)
+        })
+        .collect()
+}

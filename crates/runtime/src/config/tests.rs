@@ -1,0 +1,67 @@
+use super::*;
+
+fn load(environment: &[(&str, &str)], overrides: &[Override]) -> Result<Config, ConfigError> {
+    let mut variables: Vec<(String, String)> =
+        environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    variables.push(("HOME".into(), "/home/somebody".into()));
+    Config::load(&Sources { file: None, environment: variables, overrides: overrides.to_vec() })
+}
+
+#[test]
+fn later_sources_win() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("v.toml");
+    std::fs::write(&file, "[worker]\nlease_s = 7\npoll_ms = 8\ndrain_s = 9\n").unwrap();
+    let config = Config::load(&Sources {
+        file: Some(file),
+        environment: vec![
+            ("HOME".into(), "/h".into()),
+            ("VECTRION_WORKER_POLL_MS".into(), "80".into()),
+            ("VECTRION_WORKER_DRAIN_S".into(), "90".into()),
+        ],
+        overrides: vec![("worker.drain_s", "900".into())],
+    })
+    .unwrap();
+    let section: Table = config.section("worker").unwrap();
+    assert_eq!(section["lease_s"].as_integer(), Some(7));
+    assert_eq!(section["poll_ms"].as_integer(), Some(80));
+    assert_eq!(section["drain_s"].as_integer(), Some(900));
+}
+
+#[test]
+fn the_data_directory_stands_in_urls() {
+    let config = load(&[], &[("data_dir", "/var/lib/v".into())]).unwrap();
+    assert_eq!(config.text("database.url"), "sqlite:///var/lib/v/vectrion.db");
+    let config = load(&[], &[]).unwrap();
+    assert_eq!(config.data_dir(), Path::new("/home/somebody/.local/share/vectrion"));
+}
+
+#[test]
+fn a_misspelt_key_is_named_with_the_right_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("v.toml");
+    std::fs::write(&file, "[worker]\nlease_sec = 7\n").unwrap();
+    let error = Config::load(&Sources { file: Some(file), ..Sources::default() }).err().unwrap().to_string();
+    assert!(error.contains("`worker.lease_sec`") && error.contains("did you mean `lease_s`"), "{error}");
+    let config = load(&[("VECTRION_WORKER_LEASES", "7")], &[]).unwrap();
+    assert!(config.warnings()[0].contains("VECTRION_WORKER_LEASE_S"), "{:?}", config.warnings());
+}
+
+#[test]
+fn a_wrong_type_names_key_and_source() {
+    let error = load(&[("VECTRION_WORKER_LEASE_S", "soon")], &[]).err().unwrap().to_string();
+    assert_eq!(error, "VECTRION_WORKER_LEASE_S: `worker.lease_s` must be a whole number");
+}
+
+#[test]
+fn secrets_come_from_files_and_are_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pepper");
+    std::fs::write(&file, "hunter2-hunter2\n").unwrap();
+    let path = file.display().to_string();
+    let config = load(&[("VECTRION_AUTH_PEPPER_FILE", &path)], &[]).unwrap();
+    assert_eq!(config.text("auth.pepper"), "hunter2-hunter2");
+    let shown = config.to_redacted_toml();
+    assert!(!shown.contains("hunter2") && shown.contains("not shown"), "{shown}");
+    assert_eq!(redacted("postgres://me:pw@db:5432/v?sslkey=x"), "postgres://db:5432/v");
+}

@@ -1,0 +1,180 @@
+//! The job loop: claims jobs and runs them, a fixed number at once per stage.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+use serde::Deserialize;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use vectrion_core::{
+    Result,
+    ids::WorkerId,
+    job::{Lease, Stage},
+    ports::{Jobs, Wakeups},
+};
+use vectrion_pipeline::stages::Stages;
+
+/// `[worker]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// Whether the server's process runs jobs.
+    pub in_process: bool,
+    /// `process_document` jobs at once; 0: as many as there are cores.
+    pub process_concurrency: usize,
+    /// `embed_document` jobs at once; 0: one.
+    pub embed_concurrency: usize,
+    /// `delete_document` jobs at once; 0: one.
+    pub delete_concurrency: usize,
+    /// Seconds of a lease.
+    pub lease_s: u64,
+    /// Milliseconds between looks for jobs.
+    pub poll_ms: u64,
+    /// Seconds that jobs in hand may take to end.
+    pub drain_s: u64,
+}
+
+impl WorkerSettings {
+    fn concurrency(&self, stage: Stage) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        match stage {
+            Stage::ProcessDocument if self.process_concurrency == 0 => cores,
+            Stage::ProcessDocument => self.process_concurrency,
+            Stage::EmbedDocument => self.embed_concurrency.max(1),
+            Stage::DeleteDocument => self.delete_concurrency.max(1),
+        }
+    }
+}
+
+/// How often a worker says that it lives.
+const WORKER_HEARTBEAT: Duration = Duration::from_secs(10);
+/// Wait after the store failed, before the next look.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Runs jobs until it is told to stop.
+pub struct JobLoop {
+    stages: Arc<Stages>,
+    jobs: Arc<dyn Jobs>,
+    wakeups: Arc<dyn Wakeups>,
+    settings: WorkerSettings,
+    worker: WorkerId,
+    host: String,
+}
+
+impl JobLoop {
+    /// A loop under this worker's name.
+    #[must_use]
+    pub fn new(
+        stages: Arc<Stages>,
+        jobs: Arc<dyn Jobs>,
+        wakeups: Arc<dyn Wakeups>,
+        settings: WorkerSettings,
+        worker: WorkerId,
+        host: String,
+    ) -> Self {
+        Self { stages, jobs, wakeups, settings, worker, host }
+    }
+
+    /// Runs jobs until `stop`; then claims no more, lets those in hand end within the drain time, and gives the rest
+    /// back.
+    pub async fn run(self, stop: CancellationToken) {
+        let this = Arc::new(self);
+        let abandon = CancellationToken::new();
+        let mut slots = JoinSet::new();
+        for stage in Stage::ALL {
+            for _ in 0..this.settings.concurrency(stage) {
+                slots.spawn(Arc::clone(&this).slot(stage, stop.clone(), abandon.clone()));
+            }
+        }
+        tracing::info!(worker = %this.worker, slots = slots.len(), "running jobs");
+        let heart = tokio::spawn(Arc::clone(&this).heart(stop.clone()));
+
+        stop.cancelled().await;
+        let drained = async { while slots.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(this.settings.drain_s), drained).await.is_err() {
+            abandon.cancel();
+            while slots.join_next().await.is_some() {}
+        }
+        heart.abort();
+        if let Err(error) = this.jobs.remove_worker(&this.worker).await {
+            tracing::warn!(%error, "cannot sign off as a worker");
+        }
+    }
+
+    async fn slot(self: Arc<Self>, stage: Stage, stop: CancellationToken, abandon: CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.stages.claim(&[stage], &self.worker, self.lease_for()).await {
+                Ok(Some(lease)) => self.work(&lease, &abandon).await,
+                Ok(None) => {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = self.rest(stage) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot look for jobs");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(STORE_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn work(&self, lease: &Lease, abandon: &CancellationToken) {
+        let job = &lease.job;
+        let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
+            document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
+        let jitter = rand::rng().random::<f64>();
+        let run = self.stages.run(lease, self.lease_for(), jitter).instrument(span);
+        tokio::select! {
+            outcome = run => {
+                if let Err(error) = outcome {
+                    tracing::warn!(job_id = %job.id, reason = error.reason(), ?error, "the outcome of a job was not written");
+                }
+            }
+            () = abandon.cancelled() => {
+                if let Err(error) = self.stages.release(lease).await {
+                    tracing::warn!(job_id = %job.id, reason = error.reason(), %error, "cannot give a job back");
+                }
+            }
+        }
+    }
+
+    /// Waits for a wake-up, the next job's time, or the next look.
+    async fn rest(&self, stage: Stage) {
+        let poll = Duration::from_millis(self.settings.poll_ms);
+        let next = match self.jobs.next_ready_in(&[stage]).await {
+            Ok(next) => next.unwrap_or(poll).min(poll),
+            Err(_) => poll,
+        };
+        let waited: Result<()> = self.wakeups.wait(stage, next).await;
+        if let Err(error) = waited {
+            tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot wait for wake-ups");
+            tokio::time::sleep(poll).await;
+        }
+    }
+
+    async fn heart(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let draining = stop.is_cancelled();
+            if let Err(error) = self.jobs.worker_heartbeat(&self.worker, &self.host, &Stage::ALL, draining).await {
+                tracing::warn!(reason = error.reason(), %error, "cannot sign in as a worker");
+            }
+            if draining {
+                tokio::time::sleep(WORKER_HEARTBEAT).await;
+            } else {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(WORKER_HEARTBEAT) => {}
+                }
+            }
+        }
+    }
+
+    fn lease_for(&self) -> Duration {
+        Duration::from_secs(self.settings.lease_s)
+    }
+}

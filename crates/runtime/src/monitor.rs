@@ -1,0 +1,121 @@
+//! The small HTTP port: `/metrics` and `/healthz`.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use vectrion_pipeline::Ports;
+
+use crate::config::ConfigError;
+
+/// `[metrics]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitorSettings {
+    /// Address; empty for none.
+    pub listen: String,
+}
+
+/// The port, bound.
+pub struct Monitor {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+#[derive(Clone)]
+struct Shared {
+    metrics: PrometheusHandle,
+    ports: Arc<Ports>,
+}
+
+impl Monitor {
+    /// Binds the port, if one is set.
+    ///
+    /// # Errors
+    /// `metrics.listen` is not an address, or is taken.
+    pub async fn bind(settings: &MonitorSettings) -> Result<Option<Self>, ConfigError> {
+        if settings.listen.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| {
+            ConfigError::invalid("metrics.listen", format!("cannot listen on {}: {error}", settings.listen))
+        };
+        let listener = TcpListener::bind(&settings.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Some(Self { listener, address }))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`.
+    pub async fn serve(self, metrics: PrometheusHandle, ports: Arc<Ports>, stop: CancellationToken) {
+        let app = Router::new()
+            .route("/metrics", get(scrape))
+            .route("/healthz", get(health))
+            .with_state(Shared { metrics, ports });
+        let served = axum::serve(self.listener, app).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::warn!(%error, "the metrics port failed");
+        }
+    }
+}
+
+async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
+    measure_state(&shared.ports).await;
+    shared.metrics.run_upkeep();
+    ([("content-type", "text/plain; version=0.0.4")], shared.metrics.render())
+}
+
+/// Reads what stands in the database into gauges; a database out of reach leaves them as they were.
+async fn measure_state(ports: &Ports) {
+    match ports.jobs.queue_depths().await {
+        Ok(depths) => {
+            for depth in depths {
+                let stage = depth.stage.as_str();
+                for (state, count) in [("ready", depth.ready), ("delayed", depth.delayed), ("running", depth.running)] {
+                    metrics::gauge!("vectrion_queue_jobs", "stage" => stage, "state" => state).set(to_f64(count));
+                }
+                metrics::gauge!("vectrion_queue_oldest_seconds", "stage" => stage).set(to_f64(depth.oldest_ms) / 1e3);
+            }
+        }
+        Err(error) => tracing::warn!(reason = error.reason(), %error, "cannot measure the queues"),
+    }
+    match ports.catalog.count_by_state().await {
+        Ok(counts) => {
+            for (state, count) in counts {
+                metrics::gauge!("vectrion_documents", "state" => state.as_str()).set(to_f64(count));
+            }
+        }
+        Err(error) => tracing::warn!(reason = error.reason(), %error, "cannot count documents"),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+fn to_f64(count: u64) -> f64 {
+    count as f64
+}
+
+async fn health(State(shared): State<Shared>) -> (StatusCode, String) {
+    match ready(&shared.ports).await {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {}\n", error.reason(), error.message())),
+    }
+}
+
+/// Whether everything that a call needs can be used now.
+///
+/// # Errors
+/// The first dependency that cannot be used.
+pub async fn ready(ports: &Ports) -> vectrion_core::Result<()> {
+    ports.directory.is_empty().await?;
+    ports.vectors.check().await?;
+    ports.objects.check().await?;
+    ports.embedder.check().await
+}
