@@ -1,6 +1,7 @@
 //! Fixtures, fakes and the conformance suites of the ports. A development dependency only.
 
 pub mod assets;
+pub mod conformance;
 pub mod openai;
 pub mod pdf;
 
