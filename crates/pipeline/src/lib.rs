@@ -67,6 +67,13 @@ impl Ports {
             tenant,
         }
     }
+
+    /// Says that a job became ready. A lost wake-up only delays the work until the next look, so a failure is no error.
+    pub(crate) async fn wake(&self, stage: vectrion_core::job::Stage) {
+        if let Err(error) = self.wakeups.notify(stage).await {
+            tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot wake the workers");
+        }
+    }
 }
 
 /// A collection as callers name it.

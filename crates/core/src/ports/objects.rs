@@ -9,7 +9,7 @@ use crate::{
     ids::{TenantId, UploadId, VersionId},
 };
 
-/// Key of an object. Every key begins with its tenant.
+/// Key of an object. Every key begins with its tenant, but for the marks of tenants that are being removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(String);
 
@@ -49,6 +49,19 @@ impl ObjectKey {
     #[must_use]
     pub fn tenant_prefix(tenant: TenantId) -> Self {
         Self(format!("tenants/{tenant}/"))
+    }
+
+    /// The mark that a tenant is being removed: written before its rows go, removed after its vectors and objects went,
+    /// so that a removal that was cut off is found.
+    #[must_use]
+    pub fn tenant_removal(tenant: TenantId) -> Self {
+        Self(format!("removals/tenants/{tenant}"))
+    }
+
+    /// Prefix of the marks of all tenants that are being removed.
+    #[must_use]
+    pub fn tenant_removals() -> Self {
+        Self("removals/tenants/".to_owned())
     }
 
     /// A key that a listing returned.

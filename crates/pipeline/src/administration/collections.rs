@@ -1,0 +1,107 @@
+//! Collections.
+
+use vectrion_core::{
+    Error, Result,
+    ids::CollectionId,
+    page::{Page, PageRequest},
+    tenancy::{CallContext, Collection},
+};
+
+use super::{Administration, TenantRef, names};
+use crate::CollectionRef;
+
+impl Administration {
+    /// Creates a collection. A taken name is `ALREADY_EXISTS`, reason `COLLECTION_EXISTS`.
+    pub async fn create_collection(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        name: &str,
+        description: &str,
+    ) -> Result<Collection> {
+        names::check(name)?;
+        names::check_description(description)?;
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        let model = self.ports.embedder.model();
+        self.ports.directory.create_collection(tenant, CollectionId::new(), name, description, model).await
+    }
+
+    /// A collection.
+    pub async fn get_collection(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        collection: &CollectionRef,
+    ) -> Result<Collection> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        self.ports.find_collection(tenant, collection).await
+    }
+
+    /// The collections of a tenant.
+    pub async fn list_collections(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        page: &PageRequest,
+    ) -> Result<Page<Collection>> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        self.ports.directory.list_collections(tenant, page).await
+    }
+
+    /// Changes a collection.
+    pub async fn update_collection(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        collection: &CollectionRef,
+        name: Option<&str>,
+        description: Option<&str>,
+    ) -> Result<Collection> {
+        name.map_or(Ok(()), names::check)?;
+        description.map_or(Ok(()), names::check_description)?;
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        let found = self.ports.find_collection(tenant, collection).await?;
+        if name.is_none() && description.is_none() {
+            return Ok(found);
+        }
+        self.ports.directory.update_collection(tenant, found.id, name, description).await
+    }
+
+    /// Deletes a collection without documents (`FAILED_PRECONDITION`, reason `COLLECTION_NOT_EMPTY`).
+    pub async fn delete_collection(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        collection: &CollectionRef,
+    ) -> Result<()> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        let found = self.ports.find_collection(tenant, collection).await?;
+        self.ports.directory.delete_collection(tenant, found.id).await
+    }
+}
+
+impl crate::Ports {
+    /// A collection of this tenant. A missing one, and one of another tenant, is `NOT_FOUND`, reason
+    /// `COLLECTION_NOT_FOUND`.
+    pub(crate) async fn find_collection(
+        &self,
+        tenant: vectrion_core::ids::TenantId,
+        collection: &CollectionRef,
+    ) -> Result<Collection> {
+        let found = match collection {
+            CollectionRef::Id(id) => self.directory.collection(tenant, *id).await?,
+            CollectionRef::Name(name) => self.directory.collection_by_name(tenant, name).await?,
+        };
+        found.ok_or_else(|| {
+            let named = match collection {
+                CollectionRef::Id(id) => id.to_string(),
+                CollectionRef::Name(name) => name.clone(),
+            };
+            Error::not_found(
+                "COLLECTION_NOT_FOUND",
+                format!("there is no collection `{named}`; create it, or name another"),
+            )
+            .with_metadata("collection", named)
+        })
+    }
+}

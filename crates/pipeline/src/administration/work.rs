@@ -1,0 +1,87 @@
+//! Jobs, dead letters, workers.
+
+use std::time::Duration;
+
+use vectrion_core::{
+    Error, Result,
+    ids::{DeadLetterId, JobId},
+    job::{DeadLetter, Job, Worker},
+    page::{Page, PageRequest},
+    ports::jobs::{JobFilter, QueueDepth},
+    tenancy::{CallContext, Role},
+};
+
+use super::{Administration, TenantRef};
+use crate::identity::role_too_weak;
+
+/// A worker that was not heard of for this long is taken for dead: six of its heartbeats.
+const WORKER_LIVES: Duration = Duration::from_secs(60);
+
+impl Administration {
+    /// Jobs, newest first.
+    pub async fn list_jobs(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        filter: &JobFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Job>> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        self.ports.jobs.list_jobs(tenant, filter, page).await
+    }
+
+    /// A job. A missing one is `NOT_FOUND`, reason `JOB_NOT_FOUND`.
+    pub async fn get_job(&self, context: &CallContext, tenant: &TenantRef, job: JobId) -> Result<Job> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        self.ports.jobs.job(tenant, job).await?.ok_or_else(|| {
+            Error::not_found("JOB_NOT_FOUND", format!("there is no job {job}")).with_metadata("job_id", job.to_string())
+        })
+    }
+
+    /// Workers heard of within the last minute. The operator's, because workers serve all tenants.
+    pub async fn list_workers(&self, context: &CallContext) -> Result<Vec<Worker>> {
+        if context.principal.role != Role::Operator {
+            return Err(role_too_weak("workers are listed with an operator's key"));
+        }
+        self.ports.jobs.list_workers(WORKER_LIVES).await
+    }
+
+    /// Dead letters, newest first.
+    pub async fn list_dead_letters(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        reason: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetter>> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        self.ports.jobs.list_dead_letters(tenant, reason, page).await
+    }
+
+    /// A dead letter. A missing one is `NOT_FOUND`, reason `DEAD_LETTER_NOT_FOUND`.
+    pub async fn get_dead_letter(
+        &self,
+        context: &CallContext,
+        tenant: &TenantRef,
+        id: DeadLetterId,
+    ) -> Result<DeadLetter> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        self.ports.jobs.dead_letter(tenant, id).await?.ok_or_else(|| {
+            Error::not_found("DEAD_LETTER_NOT_FOUND", format!("there is no dead letter {id}"))
+                .with_metadata("dead_letter_id", id.to_string())
+        })
+    }
+
+    /// Runs the job of a dead letter again.
+    pub async fn replay_dead_letter(&self, context: &CallContext, tenant: &TenantRef, id: DeadLetterId) -> Result<Job> {
+        let tenant = self.resolve_tenant(context, tenant).await?;
+        let job = self.ports.jobs.replay_dead_letter(tenant, id, &context.trace_id).await?;
+        self.ports.wake(job.payload.stage()).await;
+        Ok(job)
+    }
+
+    /// Depth of every stage's queue.
+    pub async fn queue_depths(&self) -> Result<Vec<QueueDepth>> {
+        self.ports.jobs.queue_depths().await
+    }
+}
