@@ -17,7 +17,7 @@ pub use self::redact::redacted;
 const DEFAULTS: &str = include_str!("../../../config/defaults.toml");
 
 /// A value of the command line, stronger than file and environment: path such as `server.listen`, and value as text.
-pub type Override = (&'static str, String);
+pub type Override = (String, String);
 
 /// Where settings come from besides the defaults.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut table = defaults();
         let mut warnings = Vec::new();
-        let flagged = |key: &str| sources.overrides.iter().find(|(path, _)| *path == key).map(|(_, value)| value.clone());
+        let flagged = |key: &str| sources.overrides.iter().find(|(path, _)| path == key).map(|(_, value)| value.clone());
         let variable = |name: &str| {
             sources.environment.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone())
         };

@@ -19,7 +19,7 @@ fn later_sources_win() {
             ("VECTRION_WORKER_POLL_MS".into(), "80".into()),
             ("VECTRION_WORKER_DRAIN_S".into(), "90".into()),
         ],
-        overrides: vec![("worker.drain_s", "900".into())],
+        overrides: vec![("worker.drain_s".into(), "900".into())],
     })
     .unwrap();
     let section: Table = config.section("worker").unwrap();
@@ -30,7 +30,7 @@ fn later_sources_win() {
 
 #[test]
 fn the_data_directory_stands_in_urls() {
-    let config = load(&[], &[("data_dir", "/var/lib/v".into())]).unwrap();
+    let config = load(&[], &[("data_dir".into(), "/var/lib/v".into())]).unwrap();
     assert_eq!(config.text("database.url"), "sqlite:///var/lib/v/vectrion.db");
     let config = load(&[], &[]).unwrap();
     assert_eq!(config.data_dir(), Path::new("/home/somebody/.local/share/vectrion"));

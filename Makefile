@@ -1,0 +1,57 @@
+# Vectrion. `make demo` shows it, `make test` proves it, `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Fetched things live outside the checkout, so that every checkout of a machine shares them.
+export VECTRION_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vectrion
+export VECTRION_ASSETS_DIR ?= $(VECTRION_CACHE_DIR)/assets
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO ?= cargo
+
+.PHONY: help demo build test lint bench bench-peers assets check-rust fmt test-tools samples clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: ## set up, build, ingest the sample documents, ask a question, stream the cited answer
+	@scripts/demo.sh
+
+build: check-rust assets ## leave target/release/vectrion with all that it needs
+	@echo "==> building the program (release profile; the first time this takes several minutes)"
+	$(CARGO) build --release --locked --workspace --bins
+	@scripts/install_assets.sh "$(TARGET)/release"
+	@echo "==> ready: $(TARGET)/release/vectrion"
+
+test: check-rust assets test-tools ## set up what is missing and run all tests
+	@echo "==> building the tests (the first time this takes several minutes)"
+	$(CARGO) build --locked --workspace --bins --tests --examples
+	@echo "==> running the tests"
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+lint: check-rust ## formatting, clippy, documentation, contract, dependencies
+	@scripts/lint.sh
+
+assets: ## fetch pdfium, ONNX Runtime and the embedding model, pinned by SHA-256
+	@python3 scripts/assets.py
+
+test-tools: ## set up what the tests of the example programs need (Python, Node, grpcurl)
+	@scripts/test_tools.sh
+
+samples: ## make the sample documents again
+	@python3 scripts/make_samples.py
+
+bench: check-rust assets ## measure; prints the figures that the README quotes
+	@scripts/bench.sh
+
+bench-peers: check-rust assets ## measure beside Haystack, in one run on the same files
+	@scripts/bench_peers.sh
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+check-rust:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install rustup, then run this again" >&2; exit 1; }
+
+clean: ## remove what was built here (fetched things stay in the cache)
+	$(CARGO) clean
