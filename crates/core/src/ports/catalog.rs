@@ -21,7 +21,8 @@ pub struct Admission {
     pub tenant: TenantId,
     /// What the caller said.
     pub header: UploadHeader,
-    /// The upload that ends with this; its row goes in the same transaction.
+    /// The upload that ends with this. Its row goes in the same transaction if a version is made; otherwise it stays, as
+    /// expired, until the caller has removed the bytes that nobody needs, so that a crash in between leaves no orphan.
     pub upload: UploadId,
     /// Id of the version, if one is made.
     pub version_id: VersionId,
@@ -126,7 +127,7 @@ pub struct VisibleChunk {
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Decides what an upload becomes (see "Documents" in `proto/vectrion/v1/ingestion.proto`) and writes document,
-    /// version, metadata and first job in one transaction, which also ends the upload. Two calls at once for the same
+    /// version, metadata and first job in one transaction, which also ends the upload ([`Admission::upload`]). Two calls at once for the same
     /// external id, or with the same bytes, come one after the other. A missing collection is `NOT_FOUND`, reason
     /// `COLLECTION_NOT_FOUND`; an upload that has no row (any more) or has expired is `NOT_FOUND`, reason
     /// `UPLOAD_NOT_FOUND`, so that an upload that was given up, or has ended already, is never admitted. On an error
