@@ -2,7 +2,9 @@
 
 pub mod assets;
 pub mod conformance;
+pub mod extracted;
 pub mod openai;
 pub mod pdf;
+pub mod tokenizer;
 
 pub use assets::assets_dir;
