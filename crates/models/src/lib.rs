@@ -1,3 +1,6 @@
 //! Embedding and chat models: ONNX Runtime on the CPU, and OpenAI-compatible endpoints.
 //!
 //! Constructors take typed settings; nothing in here reads configuration or the environment.
+
+pub mod chat;
+pub mod openai;

@@ -14,7 +14,10 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,7 @@ struct Shared {
     chat: Mutex<Script>,
     embeddings: Mutex<Script>,
     records: record::Records,
+    accepted: Arc<AtomicUsize>,
 }
 
 /// Replies of one endpoint.
@@ -78,6 +82,7 @@ impl OpenAiServer {
             chat: Script::new(Reply::chat(["This ", "is ", "an ", "answer."])),
             embeddings: Script::new(Reply::embeddings()),
             records: record::Records::default(),
+            accepted: Arc::default(),
         });
         let task = tokio::spawn(serve::run(listener, Arc::clone(&shared)));
         Self { address, shared, task }
@@ -134,6 +139,12 @@ impl OpenAiServer {
     #[must_use]
     pub fn attempts(&self) -> usize {
         self.shared.records.all().len()
+    }
+
+    /// How many connections were accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
     }
 
     /// Waits until the requests satisfy `condition`, and says whether they did so within the time.

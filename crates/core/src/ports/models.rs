@@ -38,6 +38,11 @@ pub struct EmbedInput {
 }
 
 /// Turns text into vectors of unit length.
+///
+/// Errors of a remote model: `DEADLINE_EXCEEDED` with reason `EMBEDDER_TIMEOUT`; `UNAVAILABLE` with
+/// `EMBEDDER_UNAVAILABLE`, `EMBEDDER_ANSWER_BROKEN`; `RESOURCE_EXHAUSTED` with `EMBEDDER_RATE_LIMITED` and the model's
+/// `Retry-After`; `FAILED_PRECONDITION` with `EMBEDDER_REFUSED` when the request or the credentials are wrong,
+/// `EMBEDDER_DIMENSION_MISMATCH` when its vectors have another length. Dropping a call aborts it.
 #[async_trait]
 pub trait Embedder: Send + Sync {
     /// Name with its variant, such as `all-MiniLM-L6-v2/f32`; part of the index generation.

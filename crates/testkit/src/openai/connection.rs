@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -21,8 +21,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Listens; each connection gets a [`ResetSwitch`].
-pub(super) struct ScriptedListener(pub(super) TcpListener);
+/// Listens; each connection is counted and gets a [`ResetSwitch`].
+pub(super) struct ScriptedListener {
+    pub(super) listener: TcpListener,
+    pub(super) accepted: Arc<AtomicUsize>,
+}
 
 /// A connection.
 pub(super) struct ScriptedConnection {
@@ -51,8 +54,9 @@ impl Listener for ScriptedListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, address)) => {
+                    self.accepted.fetch_add(1, Ordering::SeqCst);
                     // Each piece of a script is a segment of its own, as from a model that writes token by token.
                     if stream.set_nodelay(true).is_ok() {
                         return (ScriptedConnection { stream, switch: ResetSwitch::default() }, address);
@@ -64,7 +68,7 @@ impl Listener for ScriptedListener {
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 

@@ -38,6 +38,7 @@ enum Route {
 }
 
 pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
+    let listener = ScriptedListener { listener, accepted: Arc::clone(&shared.accepted) };
     let app = Router::new()
         .route("/v1/chat/completions", post(answer).layer(Extension(Route::Chat)))
         .route("/v1/embeddings", post(answer).layer(Extension(Route::Embeddings)))
@@ -45,7 +46,7 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
         .layer(DefaultBodyLimit::max(64 << 20))
         .with_state(shared);
     let app = app.into_make_service_with_connect_info::<ResetSwitch>();
-    axum::serve(ScriptedListener(listener), app).await.expect("the loopback listener never fails for good");
+    axum::serve(listener, app).await.expect("the loopback listener never fails for good");
 }
 
 async fn answer(
