@@ -1,18 +1,25 @@
 //! Documents in: upload, read, change, watch, delete.
 
 mod content;
+mod discard;
 mod documents;
+mod intake;
+mod pieces;
 mod upload;
 mod watch;
+
+pub(crate) use self::discard::remove_dead;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use vectrion_core::{
-    Result,
+    Error, Result,
     document::{Document, ExternalId, Filename},
-    ids::DocumentId,
+    ids::{DocumentId, TenantId},
     metadata::Metadata,
     ports::objects::ByteStream,
 };
@@ -104,13 +111,28 @@ pub struct Content {
 pub struct Ingestion {
     ports: Arc<Ports>,
     settings: IngestSettings,
+    watching: watch::Watching,
+    completing: Arc<upload::Completing>,
+    text_reads: Arc<Semaphore>,
 }
 
 impl Ingestion {
     /// Over these ports.
     #[must_use]
     pub fn new(ports: Arc<Ports>, settings: IngestSettings) -> Self {
-        Self { ports, settings }
+        Self {
+            ports,
+            settings,
+            watching: watch::Watching::default(),
+            completing: Arc::default(),
+            text_reads: Arc::new(Semaphore::new(content::TEXT_READS)),
+        }
+    }
+
+    /// The same, with watches that end when `shutdown` is cancelled.
+    #[must_use]
+    pub fn with_shutdown(self, shutdown: CancellationToken) -> Self {
+        Self { watching: watch::Watching::until(shutdown), ..self }
     }
 
     /// Bytes of a document at the most.
@@ -118,4 +140,32 @@ impl Ingestion {
     pub fn max_document_bytes(&self) -> u64 {
         self.settings.max_document_bytes
     }
+
+    /// The documents with their points, counted by one call.
+    async fn views(ports: &Ports, tenant: TenantId, documents: Vec<Document>) -> Result<Vec<DocumentView>> {
+        if documents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let versions: Vec<_> = documents.iter().map(|document| document.version_id).collect();
+        let counts = ports.vectors.count(&ports.vector_scope(tenant), &versions).await?;
+        if counts.len() != versions.len() {
+            return Err(Error::internal(
+                "INDEX_MISCOUNT",
+                "the vector index gave another number of counts than was asked",
+            ));
+        }
+        let view = |(document, vector_count)| DocumentView { document, vector_count };
+        Ok(documents.into_iter().zip(counts).map(view).collect())
+    }
+
+    async fn view(&self, tenant: TenantId, document: Document) -> Result<DocumentView> {
+        let mut views = Self::views(&self.ports, tenant, vec![document]).await?;
+        views.pop().ok_or_else(|| Error::internal("INDEX_MISCOUNT", "the vector index gave no count"))
+    }
+}
+
+/// The answer for a document that is missing or another tenant's.
+fn document_not_found(id: DocumentId) -> Error {
+    Error::not_found("DOCUMENT_NOT_FOUND", format!("there is no document {id}"))
+        .with_metadata("document_id", id.to_string())
 }

@@ -4,6 +4,7 @@
 //! takes its [`CallContext`](vectrion_core::tenancy::CallContext) first and works within the tenant of its principal.
 
 pub mod administration;
+pub mod faults;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod identity;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use vectrion_core::job::Stage;
 
 /// `[ingest]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +25,39 @@ pub struct IngestSettings {
     pub retry_max_ms: u64,
     /// Tries cut off by the death of a process at the most.
     pub max_interruptions: u32,
+}
+
+impl IngestSettings {
+    /// Tries that a job of this stage may make.
+    #[must_use]
+    pub fn attempts(&self, stage: Stage) -> u32 {
+        match stage {
+            Stage::ProcessDocument => self.process_attempts,
+            Stage::EmbedDocument => self.embed_attempts,
+            Stage::DeleteDocument => self.delete_attempts,
+        }
+    }
+
+    /// Wait after a number of tries: exponential, bounded, and spread by `jitter` (0 to 1) over its upper half, so that
+    /// what failed together does not come back together.
+    #[must_use]
+    pub fn retry_delay(&self, tries: u32, jitter: f64) -> Duration {
+        let doublings = tries.saturating_sub(1).min(63);
+        let full = self.retry_base_ms.saturating_mul(1 << doublings).min(self.retry_max_ms);
+        spread(Duration::from_millis(full), jitter)
+    }
+
+    /// Milliseconds after which an upload that gets no bytes is given up.
+    #[must_use]
+    pub fn upload_ttl_ms(&self) -> i64 {
+        i64::try_from(self.upload_ttl_s.saturating_mul(1000)).unwrap_or(i64::MAX)
+    }
+}
+
+/// The wait, spread by `jitter` (0 to 1) over its upper half.
+pub(crate) fn spread(wait: Duration, jitter: f64) -> Duration {
+    let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };
+    wait.mul_f64(0.5 + 0.5 * jitter)
 }
 
 /// `[answer]`.
@@ -57,5 +91,40 @@ impl AnswerSettings {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> IngestSettings {
+        IngestSettings {
+            max_document_bytes: 1,
+            upload_ttl_s: 60,
+            process_attempts: 3,
+            embed_attempts: 4,
+            delete_attempts: 5,
+            retry_base_ms: 1000,
+            retry_max_ms: 60_000,
+            max_interruptions: 50,
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_bound() {
+        let waits: Vec<u64> = (1..=8).map(|tries| settings().retry_delay(tries, 1.0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(settings().retry_delay(u32::MAX, 1.0).as_secs(), 60);
+    }
+
+    #[test]
+    fn jitter_spreads_the_upper_half() {
+        assert_eq!(settings().retry_delay(3, 0.0).as_millis(), 2000);
+        assert_eq!(settings().retry_delay(3, 0.5).as_millis(), 3000);
+        for jitter in [-1.0, f64::NAN, 7.0] {
+            let wait = settings().retry_delay(3, jitter).as_millis();
+            assert!((2000..=4000).contains(&wait), "{jitter}: {wait}");
+        }
     }
 }

@@ -1,14 +1,37 @@
 //! What the stages do: `process_document`, `embed_document`, `delete_document`.
+//!
+//! Each stage prepares without changing what anybody sees, then commits in one transaction under its lease. Whatever was
+//! prepared before a crash is made again, in the same place, by the next try; [`crate::faults::FAILPOINTS`] names the
+//! steps between which that is tested.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+mod delete;
+mod embed;
+mod heartbeat;
+mod outcome;
+mod process;
+mod scratch;
 
-use vectrion_core::{
-    Result,
-    ids::WorkerId,
-    job::{Lease, Stage},
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use crate::{Ports, settings::IngestSettings};
+use futures::FutureExt as _;
+use vectrion_core::{
+    Error, Result,
+    ids::WorkerId,
+    job::{Lease, Stage},
+    ports::jobs::ProcessedVersion,
+};
+
+use self::{
+    heartbeat::{Heartbeat, Hold},
+    outcome::Outcome,
+};
+use crate::{Ports, faults::step, settings::IngestSettings};
 
 /// Runs jobs. The job loop of the runtime claims and calls [`Stages::run`]; everything that a job commits is committed in
 /// here, under its lease.
@@ -16,6 +39,15 @@ pub struct Stages {
     ports: Arc<Ports>,
     settings: IngestSettings,
     scratch: PathBuf,
+}
+
+/// What a stage has prepared, to be committed.
+enum Done {
+    Processed(ProcessedVersion),
+    Embedded,
+    Deleted,
+    /// The document is being deleted: there is nothing left to do.
+    Gone,
 }
 
 impl Stages {
@@ -33,13 +65,86 @@ impl Stages {
     /// Works on a claimed job until it is committed, put off or given up, keeping the lease alive meanwhile. `jitter` in
     /// 0 to 1 spreads the delay of a retry. An error means that not even the outcome could be written: the lease runs
     /// out and the job comes back. Dropping the future leaves the lease to be released by [`Stages::release`].
+    ///
+    /// A permanent error, or the last of the job's tries, gives the job up with a dead letter. A transient one is tried
+    /// again after [`IngestSettings::retry_delay`]. A full disk costs no tries: the job waits until there is room. A lease
+    /// that was lost ends the work at once, and nothing is written.
     pub async fn run(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<()> {
-        let _ = (&self.settings, &self.scratch, lease, lease_for, jitter);
-        todo!()
+        let stage = lease.job.payload.stage();
+        let began = Instant::now();
+        let heart = Heartbeat::start(Arc::clone(&self.ports.jobs), lease.clone(), lease_for);
+        let prepared = tokio::select! {
+            biased;
+            error = heart.interrupted() => Err(error),
+            prepared = unpanicked(self.prepare(lease, heart.hold())) => prepared,
+        };
+        let prepared = heart.stop().await.and(prepared);
+        let result = match prepared {
+            Ok(done) => unpanicked(self.commit(lease, done)).await,
+            Err(error) => Err(error),
+        };
+        let took = began.elapsed();
+        metrics::histogram!("vectrion_stage_duration_seconds", "stage" => stage.as_str()).record(took.as_secs_f64());
+        let outcome = self.settle(lease, result, jitter).await;
+        let label = outcome.as_ref().map_or("unknown", Outcome::as_str);
+        metrics::counter!("vectrion_jobs_total", "stage" => stage.as_str(), "outcome" => label).increment(1);
+        tracing::info!(
+            stage = stage.as_str(),
+            job_id = %lease.job.id,
+            document_id = %lease.job.document,
+            outcome = label,
+            attempt = lease.job.attempts,
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "worked on a job"
+        );
+        outcome.map(|_| ())
     }
 
     /// Gives a job back because this process is ending.
     pub async fn release(&self, lease: &Lease) -> Result<()> {
         self.ports.jobs.release(lease).await
     }
+
+    async fn prepare(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
+        match lease.job.payload.stage() {
+            Stage::ProcessDocument => self.process(lease, hold).await,
+            Stage::EmbedDocument => self.embed(lease, hold).await,
+            Stage::DeleteDocument => self.delete(lease).await,
+        }
+    }
+
+    async fn commit(&self, lease: &Lease, done: Done) -> Result<Outcome> {
+        let jobs = &self.ports.jobs;
+        match done {
+            Done::Processed(processed) => {
+                let tries = self.settings.attempts(Stage::EmbedDocument);
+                jobs.finish_processing(lease, processed, tries).await?;
+                step!("process::committed");
+                self.ports.wake(Stage::EmbedDocument).await;
+            }
+            Done::Embedded => {
+                jobs.finish_embedding(lease).await?;
+                step!("embed::committed");
+                // The version that this one replaced, if any, is to be removed.
+                self.ports.wake(Stage::DeleteDocument).await;
+            }
+            Done::Deleted => {
+                jobs.finish_deletion(lease).await?;
+                step!("delete::committed");
+            }
+            Done::Gone => {
+                jobs.cancel(lease).await?;
+                return Ok(Outcome::Cancelled);
+            }
+        }
+        Ok(Outcome::Succeeded)
+    }
+}
+
+/// The work, with a panic turned into an error: a defect costs a try of one job, not the loop. What the panic said is on
+/// standard error and is not kept, because it may quote the document.
+async fn unpanicked<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_panic| {
+        Err(Error::internal("STAGE_PANICKED", "the stage stopped because of a defect of the program; the log has more"))
+    })
 }

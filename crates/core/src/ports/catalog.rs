@@ -127,11 +127,11 @@ pub struct VisibleChunk {
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// Decides what an upload becomes (see "Documents" in `proto/vectrion/v1/ingestion.proto`) and writes document,
-    /// version, metadata and first job in one transaction, which also ends the upload ([`Admission::upload`]). Two calls at once for the same
-    /// external id, or with the same bytes, come one after the other. A missing collection is `NOT_FOUND`, reason
-    /// `COLLECTION_NOT_FOUND`; an upload that has no row (any more) or has expired is `NOT_FOUND`, reason
-    /// `UPLOAD_NOT_FOUND`, so that an upload that was given up, or has ended already, is never admitted. On an error
-    /// nothing is changed.
+    /// version, metadata and first job in one transaction, which also ends the upload ([`Admission::upload`]). Two calls
+    /// at once for the same external id, or with the same bytes, come one after the other. A missing collection is
+    /// `NOT_FOUND`, reason `COLLECTION_NOT_FOUND`; an upload that has no row (any more) or has expired is `NOT_FOUND`,
+    /// reason `UPLOAD_NOT_FOUND`, so that an upload that was given up, or has ended already, is never admitted. On an
+    /// error nothing is changed.
     async fn admit(&self, admission: Admission) -> Result<Admitted>;
 
     /// A document through its newest version.

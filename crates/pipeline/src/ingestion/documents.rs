@@ -3,22 +3,24 @@
 use vectrion_core::{
     Result,
     chunk::Chunk,
-    document::{DocumentFilter, DocumentOrder},
-    ids::DocumentId,
+    document::{Document, DocumentFilter, DocumentOrder},
+    ids::{DocumentId, JobId},
+    job::Stage,
     metadata::Metadata,
     page::{Page, PageRequest},
     ports::catalog::PageInfo,
     tenancy::CallContext,
 };
 
-use super::{DocumentView, Ingestion};
+use super::{DocumentView, Ingestion, document_not_found};
 use crate::CollectionRef;
 
 impl Ingestion {
     /// A document. A foreign one and a missing one are the same: `NOT_FOUND`, reason `DOCUMENT_NOT_FOUND`.
     pub async fn get_document(&self, context: &CallContext, id: DocumentId) -> Result<DocumentView> {
-        let _ = (context, id);
-        todo!()
+        let tenant = context.principal.tenant;
+        let document = self.ports.catalog.document(tenant, id).await?.ok_or_else(|| document_not_found(id))?;
+        self.view(tenant, document).await
     }
 
     /// Documents. `collection`, if given, goes into the filter; a missing one is `COLLECTION_NOT_FOUND`.
@@ -30,8 +32,10 @@ impl Ingestion {
         order: DocumentOrder,
         page: &PageRequest,
     ) -> Result<Page<DocumentView>> {
-        let _ = (context, collection, filter, order, page);
-        todo!()
+        let tenant = context.principal.tenant;
+        let filter = self.within(context, collection, filter).await?;
+        let documents = self.ports.catalog.list_documents(tenant, &filter, order, page).await?;
+        self.view_page(context, documents).await
     }
 
     /// Replaces the metadata.
@@ -41,20 +45,31 @@ impl Ingestion {
         id: DocumentId,
         metadata: Metadata,
     ) -> Result<DocumentView> {
-        let _ = (context, id, metadata);
-        todo!()
+        let tenant = context.principal.tenant;
+        let document = self.ports.catalog.update_metadata(tenant, id, metadata).await?;
+        self.watching.changed();
+        self.view(tenant, document).await
     }
 
     /// Hides the document and queues its removal.
     pub async fn delete_document(&self, context: &CallContext, id: DocumentId) -> Result<DocumentView> {
-        let _ = (context, id);
-        todo!()
+        let tenant = context.principal.tenant;
+        let tries = self.settings.attempts(Stage::DeleteDocument);
+        let document = self.ports.catalog.begin_delete(tenant, id, JobId::new(), tries, &context.trace_id).await?;
+        self.ports.wake(Stage::DeleteDocument).await;
+        self.watching.changed();
+        self.view(tenant, document).await
     }
 
     /// Works on a failed document again.
     pub async fn retry_document(&self, context: &CallContext, id: DocumentId) -> Result<DocumentView> {
-        let _ = (context, id);
-        todo!()
+        let tenant = context.principal.tenant;
+        let document = self.ports.catalog.retry(tenant, id, JobId::new(), &context.trace_id).await?;
+        // Which stage failed is the catalog's knowledge; a wake-up too many costs a look.
+        self.ports.wake(Stage::ProcessDocument).await;
+        self.ports.wake(Stage::EmbedDocument).await;
+        self.watching.changed();
+        self.view(tenant, document).await
     }
 
     /// Versions, newest first.
@@ -64,8 +79,8 @@ impl Ingestion {
         id: DocumentId,
         page: &PageRequest,
     ) -> Result<Page<DocumentView>> {
-        let _ = (context, id, page);
-        todo!()
+        let versions = self.ports.catalog.list_versions(context.principal.tenant, id, page).await?;
+        self.view_page(context, versions).await
     }
 
     /// Chunks of a version (none: the newest), in order.
@@ -76,8 +91,7 @@ impl Ingestion {
         version: Option<u32>,
         page: &PageRequest,
     ) -> Result<Page<Chunk>> {
-        let _ = (context, id, version, page);
-        todo!()
+        self.ports.catalog.list_chunks(context.principal.tenant, id, version, page).await
     }
 
     /// Pages of a version (none: the newest), in order.
@@ -88,7 +102,23 @@ impl Ingestion {
         version: Option<u32>,
         page: &PageRequest,
     ) -> Result<Page<PageInfo>> {
-        let _ = (context, id, version, page);
-        todo!()
+        self.ports.catalog.list_pages(context.principal.tenant, id, version, page).await
+    }
+
+    /// The filter, with the collection that the caller names resolved into it.
+    pub(super) async fn within(
+        &self,
+        context: &CallContext,
+        collection: Option<&CollectionRef>,
+        filter: DocumentFilter,
+    ) -> Result<DocumentFilter> {
+        let Some(collection) = collection else { return Ok(filter) };
+        let found = self.ports.find_collection(context.principal.tenant, collection).await?;
+        Ok(DocumentFilter { collection: Some(found.id), ..filter })
+    }
+
+    async fn view_page(&self, context: &CallContext, documents: Page<Document>) -> Result<Page<DocumentView>> {
+        let items = Self::views(&self.ports, context.principal.tenant, documents.items).await?;
+        Ok(Page { items, next: documents.next })
     }
 }

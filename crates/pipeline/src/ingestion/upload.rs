@@ -1,15 +1,30 @@
-//! Uploads, in one call and in pieces.
+//! Uploads in one call, and what both kinds of uploads share.
 
-use bytes::Bytes;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use futures::stream::BoxStream;
 use vectrion_core::{
-    Result,
-    ids::UploadId,
-    ports::{catalog::Admitted, uploads::Upload},
+    Error, ErrorKind, Result,
+    document::ExternalId,
+    ids::{DocumentId, UploadId, VersionId},
+    job::Stage,
+    ports::{
+        catalog::{Admission, Admitted},
+        objects::ObjectKey,
+        uploads::{Upload, UploadHeader},
+    },
     tenancy::CallContext,
 };
 
-use super::{DocumentView, Ingestion, UploadPart, UploadSpec};
+use super::{
+    DocumentView, Ingestion, UploadPart, UploadSpec,
+    discard::{self, Abandoned},
+    intake::{self, Expected, Received},
+};
+use crate::{Ports, faults::step};
 
 impl Ingestion {
     /// Uploads a document in one call. Size, type and checksum are checked while the bytes come in; nothing is left of an
@@ -24,43 +39,171 @@ impl Ingestion {
         spec: UploadSpec,
         parts: BoxStream<'static, Result<UploadPart>>,
     ) -> Result<(DocumentView, Admitted)> {
-        let _ = (context, spec, parts);
-        todo!()
+        let upload = self.begin(context, spec, true).await?;
+        let abandoned = Abandoned::guard(&self.ports, &upload);
+        let received = self.receive(&upload, parts).await;
+        match received {
+            Ok(received) => {
+                abandoned.disarm();
+                self.admit(context, upload, received).await
+            }
+            Err(error) => {
+                abandoned.now().await;
+                Err(error)
+            }
+        }
     }
 
-    /// Begins an upload in pieces.
-    pub async fn create_upload(&self, context: &CallContext, spec: UploadSpec) -> Result<Upload> {
-        let _ = (context, spec);
-        todo!()
+    /// Checks what is known before the bytes, and writes the row by which they can be found.
+    pub(super) async fn begin(&self, context: &CallContext, spec: UploadSpec, one_call: bool) -> Result<Upload> {
+        let tenant = context.principal.tenant;
+        let collection = self.ports.find_collection(tenant, &spec.collection).await?.id;
+        if spec.size == Some(0) {
+            return Err(Error::invalid("EMPTY_FILE", "the file is empty; there is nothing to index"));
+        }
+        self.expected(spec.size, vec![]).check_size(spec.size.unwrap_or(0))?;
+        self.ports.objects.check().await?;
+        let external_id = match spec.external_id {
+            Some(external_id) => external_id,
+            None => ExternalId::new(spec.filename.as_str())?,
+        };
+        let header = UploadHeader {
+            collection,
+            external_id,
+            filename: spec.filename,
+            size: spec.size,
+            sha256: spec.sha256,
+            metadata: spec.metadata,
+            allow_duplicate: spec.allow_duplicate,
+        };
+        let (id, version, ttl_ms) = (UploadId::new(), VersionId::new(), self.settings.upload_ttl_ms());
+        self.ports.uploads.create_upload(tenant, id, version, header, one_call, ttl_ms).await
     }
 
-    /// Stores the next bytes and returns the new committed size. `OUT_OF_RANGE`, reason `WRONG_OFFSET`, with metadata
-    /// `committed_size`, if `offset` is not the committed size.
-    pub async fn upload_chunk(&self, context: &CallContext, id: UploadId, offset: u64, data: Bytes) -> Result<u64> {
-        let _ = (context, id, offset, data);
-        todo!()
+    async fn receive(&self, upload: &Upload, parts: BoxStream<'static, Result<UploadPart>>) -> Result<Received> {
+        step!("upload::begun");
+        let received = self.store(upload, None, parts).await?;
+        step!("upload::stored");
+        Ok(received)
     }
 
-    /// An upload in pieces. `NOT_FOUND`, reason `UPLOAD_NOT_FOUND`.
-    pub async fn get_upload(&self, context: &CallContext, id: UploadId) -> Result<Upload> {
-        let _ = (context, id);
-        todo!()
+    /// Stores bytes as the version that the upload will become.
+    pub(super) async fn store(
+        &self,
+        upload: &Upload,
+        sha256: Option<[u8; 32]>,
+        parts: BoxStream<'static, Result<UploadPart>>,
+    ) -> Result<Received> {
+        let key = ObjectKey::original(upload.tenant, upload.version_id);
+        let expected =
+            self.expected(upload.header.size, [upload.header.sha256, sha256].into_iter().flatten().collect());
+        let filename = upload.header.filename.as_str();
+        intake::store(self.ports.objects.as_ref(), self.ports.parser.as_ref(), &key, filename, expected, parts).await
     }
 
-    /// Ends an upload in pieces, with the checks of [`Ingestion::upload`].
-    pub async fn complete_upload(
+    pub(super) fn expected(&self, size: Option<u64>, sha256: Vec<[u8; 32]>) -> Expected {
+        Expected { max_bytes: self.settings.max_document_bytes, size, sha256 }
+    }
+
+    /// Makes the stored bytes a document, on a task of its own: a caller who goes away now does not leave it undecided.
+    pub(super) async fn admit(
         &self,
         context: &CallContext,
-        id: UploadId,
-        sha256: Option<[u8; 32]>,
+        upload: Upload,
+        received: Received,
     ) -> Result<(DocumentView, Admitted)> {
-        let _ = (context, id, sha256);
-        todo!()
+        metrics::counter!("vectrion_upload_bytes_total").increment(received.size);
+        let admission = Admission {
+            tenant: upload.tenant,
+            header: upload.header.clone(),
+            upload: upload.id,
+            version_id: upload.version_id,
+            document: DocumentId::new(),
+            content_type: received.content_type,
+            size: received.size,
+            sha256: received.sha256,
+            max_attempts: self.settings.attempts(Stage::ProcessDocument),
+            trace_id: context.trace_id.clone(),
+        };
+        let (ports, tenant) = (Arc::clone(&self.ports), upload.tenant);
+        let admitted =
+            tokio::spawn(async move { admit(&ports, upload, admission).await }).await.map_err(|error| {
+                Error::internal("UPLOAD_INTERRUPTED", "the upload was cut off; try again").with_source(error)
+            })??;
+        self.watching.changed();
+        let document = admitted.document().clone();
+        let view = if admitted.is_new() {
+            // Its first job has just been queued: whatever the index counts, it is not of this version.
+            DocumentView { document, vector_count: 0 }
+        } else {
+            self.view(tenant, document).await?
+        };
+        Ok((view, admitted))
     }
+}
 
-    /// Gives an upload up and removes its bytes. A missing one is no error.
-    pub async fn abort_upload(&self, context: &CallContext, id: UploadId) -> Result<()> {
-        let _ = (context, id);
-        todo!()
+async fn admit(ports: &Ports, upload: Upload, admission: Admission) -> Result<Admitted> {
+    let admitted = match ports.catalog.admit(admission).await {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            // Giving up looks at the row first, so that the bytes of an admission that was committed all the same stay.
+            // An upload in pieces can be completed again after a transient error.
+            if upload.one_call || !error.is_transient() {
+                discard::give_up_logged(ports, &upload).await;
+            }
+            return Err(error);
+        }
+    };
+    step!("upload::admitted");
+    if admitted.is_new() {
+        ports.wake(Stage::ProcessDocument).await;
+    } else if let Err(error) = discard::remove_dead(ports, &upload).await {
+        tracing::warn!(upload_id = %upload.id, reason = error.reason(), ?error, "what an upload left is removed later");
+    }
+    Ok(admitted)
+}
+
+/// The uploads that are being completed by this process, so that one of two calls at once does not find its bytes gone.
+#[derive(Default)]
+pub(super) struct Completing(Mutex<HashSet<UploadId>>);
+
+/// The right to complete an upload, given back when dropped.
+pub(super) struct Turn {
+    completing: Arc<Completing>,
+    id: UploadId,
+}
+
+impl Completing {
+    pub(super) fn enter(self: &Arc<Self>, id: UploadId) -> Result<Turn> {
+        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return Err(Error::new(
+                ErrorKind::Aborted,
+                "UPLOAD_CONFLICT",
+                "another call is completing or aborting this upload; look at the document it makes",
+            ));
+        }
+        Ok(Turn { completing: Arc::clone(self), id })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.completing.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_completed_by_one_call_at_a_time() {
+        let completing = Arc::new(Completing::default());
+        let id = UploadId::new();
+        let turn = completing.enter(id).expect("the first");
+        assert_eq!(completing.enter(id).err().expect("taken").reason(), "UPLOAD_CONFLICT");
+        completing.enter(UploadId::new()).expect("another upload");
+        drop(turn);
+        completing.enter(id).expect("free again");
     }
 }

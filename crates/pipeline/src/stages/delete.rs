@@ -1,0 +1,40 @@
+//! `delete_document`: removal of a document, or of a version that another one replaced.
+
+use vectrion_core::{
+    Result,
+    job::{JobPayload, Lease},
+    ports::objects::ObjectKey,
+};
+
+use super::{Done, Stages};
+use crate::faults::step;
+
+impl Stages {
+    /// Vectors first, then objects, then (by the commit) rows: whatever is left of a deletion that was cut off is found
+    /// through its rows.
+    pub(super) async fn delete(&self, lease: &Lease) -> Result<Done> {
+        let job = &lease.job;
+        step!("delete::begun");
+        let versions = self.ports.jobs.versions_to_delete(lease).await?;
+        let scope = self.ports.vector_scope(job.tenant);
+        let whole = matches!(job.payload, JobPayload::DeleteDocumentV1 {});
+        if whole {
+            self.ports.vectors.delete_document(&scope, job.document).await?;
+        } else {
+            for version in &versions {
+                self.ports.vectors.delete_version(&scope, *version).await?;
+            }
+        }
+        step!("delete::vectors_removed");
+        self.ports.vectors.flush(&scope).await?;
+        step!("delete::flushed");
+        // A version that was replaced keeps its bytes and its text: they can still be fetched.
+        if whole {
+            for version in versions {
+                self.ports.objects.delete_prefix(&ObjectKey::version_prefix(job.tenant, version)).await?;
+            }
+        }
+        step!("delete::objects_removed");
+        Ok(Done::Deleted)
+    }
+}

@@ -1,0 +1,256 @@
+//! `embed_document`: chunks to vectors in the index.
+//!
+//! Three steps run beside each other, so that the model never waits for the database or the index: chunks are read a
+//! window ahead and batched by length, two batches are with the model, and what it returned is written.
+
+use std::time::Duration;
+
+use futures::{SinkExt as _, Stream, StreamExt as _, channel::mpsc};
+use vectrion_core::{
+    Error, ErrorKind, Result,
+    chunk::Chunk,
+    document::{Document, Progress},
+    job::Lease,
+    ports::{
+        models::EmbedInput,
+        vectors::{Point, VectorScope},
+    },
+};
+
+use super::{Done, Stages, heartbeat::Hold};
+use crate::faults::step;
+
+/// Chunks that are read at once and batched by length.
+const WINDOW: u32 = 256;
+/// Batches with the model at once: one that it works on, and the next.
+const IN_MODEL: usize = 2;
+/// Points that are written at once, unless one batch has more.
+const WRITE: usize = 64;
+/// Tries of one batch within a try of the job, so that a hiccup of the model does not cost what was embedded before.
+const BATCH_TRIES: u32 = 3;
+/// The longest wait for the model that a try of the job makes by itself.
+const BATCH_WAIT_MAX: Duration = Duration::from_secs(15);
+
+impl Stages {
+    pub(super) async fn embed(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
+        let Some(document) = self.ports.jobs.job_document(lease).await? else { return Ok(Done::Gone) };
+        step!("embed::begun");
+        self.ports.objects.check().await?;
+        self.ports.vectors.check().await?;
+        let total = document.chunk_count;
+        if total == 0 {
+            return Err(Error::precondition("NO_TEXT", "the document holds no text that could be indexed"));
+        }
+        hold.progress(|progress| *progress = Progress { chunks_total: total, chunks_done: 0, ..document.progress });
+
+        let scope = self.ports.vector_scope(document.tenant);
+        // Points of an earlier try may be of other chunks, or not durable: they make room for those of this one.
+        if self.points(&scope, &document).await? > 0 {
+            self.ports.vectors.delete_version(&scope, document.version_id).await?;
+        }
+
+        let (batches_in, batches_out) = mpsc::channel(IN_MODEL);
+        let (points_in, points_out) = mpsc::channel(IN_MODEL);
+        tokio::try_join!(
+            self.read(&document, batches_in),
+            self.embed_batches(&document, batches_out, points_in),
+            self.write(&scope, points_out, hold),
+        )?;
+
+        self.ports.vectors.flush(&scope).await?;
+        step!("embed::flushed");
+        let points = self.points(&scope, &document).await?;
+        if points != u64::from(total) {
+            return Err(Error::internal(
+                "INDEX_COUNT_MISMATCH",
+                format!("the vector index holds {points} points of the document's {total} chunks"),
+            ));
+        }
+        Ok(Done::Embedded)
+    }
+
+    async fn points(&self, scope: &VectorScope, document: &Document) -> Result<u64> {
+        let counts = self.ports.vectors.count(scope, &[document.version_id]).await?;
+        Ok(counts.first().copied().unwrap_or(0))
+    }
+
+    /// Reads the chunks window by window and hands them on in batches of about equal length.
+    async fn read(&self, document: &Document, mut batches: mpsc::Sender<Vec<Chunk>>) -> Result<()> {
+        let size = self.ports.embedder.batch_size().max(1);
+        let mut next = 0;
+        loop {
+            let window = self.ports.catalog.chunks_from(document.tenant, document.version_id, next, WINDOW).await?;
+            let Some(last) = window.last() else { return Ok(()) };
+            next = last.ordinal + 1;
+            for batch in by_length(window, size) {
+                if batches.send(batch).await.is_err() {
+                    // The model's side has ended with an error, which is the one to report.
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn embed_batches(
+        &self,
+        document: &Document,
+        batches: impl Stream<Item = Vec<Chunk>>,
+        mut points: mpsc::Sender<Vec<Point>>,
+    ) -> Result<()> {
+        let embedded = batches.map(|batch| self.embed_batch(document, batch)).buffered(IN_MODEL);
+        let mut embedded = std::pin::pin!(embedded);
+        while let Some(batch) = embedded.next().await {
+            let batch = batch?;
+            step!("embed::embedded");
+            if points.send(batch).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn embed_batch(&self, document: &Document, batch: Vec<Chunk>) -> Result<Vec<Point>> {
+        let inputs: Vec<EmbedInput> = batch
+            .iter()
+            .map(|chunk| EmbedInput { text: chunk.draft.text.clone(), token_ids: chunk.draft.token_ids.clone() })
+            .collect();
+        let mut tries = 1;
+        let vectors = loop {
+            match self.ports.embedder.embed(inputs.clone()).await {
+                Ok(vectors) => break vectors,
+                Err(error) => match wait_for_model(&error, tries) {
+                    Some(wait) => {
+                        tracing::info!(tries, reason = error.reason(), %error, wait_ms = wait.as_millis(), "the model failed; asking again");
+                        tokio::time::sleep(wait).await;
+                        tries += 1;
+                    }
+                    None => return Err(error),
+                },
+            }
+        };
+        if vectors.len() != batch.len() {
+            return Err(Error::internal(
+                "EMBEDDING_MISCOUNT",
+                format!("the model returned {} vectors for {} passages", vectors.len(), batch.len()),
+            ));
+        }
+        Ok(batch
+            .into_iter()
+            .zip(vectors)
+            .map(|(chunk, dense)| Point {
+                id: chunk.id,
+                document: document.id,
+                version_id: document.version_id,
+                collection: document.collection,
+                dense,
+                text: chunk.draft.text,
+            })
+            .collect())
+    }
+
+    async fn write(
+        &self,
+        scope: &VectorScope,
+        mut batches: impl Stream<Item = Vec<Point>> + Unpin,
+        hold: &Hold,
+    ) -> Result<()> {
+        let mut waiting: Vec<Point> = Vec::with_capacity(WRITE);
+        loop {
+            let batch = batches.next().await;
+            let ended = batch.is_none();
+            waiting.extend(batch.into_iter().flatten());
+            if waiting.len() >= WRITE || (ended && !waiting.is_empty()) {
+                let points = std::mem::replace(&mut waiting, Vec::with_capacity(WRITE));
+                let written = u32::try_from(points.len()).unwrap_or(u32::MAX);
+                hold.check()?;
+                self.ports.vectors.upsert(scope, points).await?;
+                hold.progress(|progress| progress.chunks_done += written);
+                step!("embed::upserted");
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How long to wait before the model is asked again for the same batch; none: the error ends this try of the job.
+fn wait_for_model(error: &Error, tries: u32) -> Option<Duration> {
+    let worth_it =
+        matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::ResourceExhausted)
+            && error.reason() != "STORAGE_FULL";
+    if !worth_it || tries >= BATCH_TRIES {
+        return None;
+    }
+    let wait = error.retry_after().unwrap_or(Duration::from_millis(500) * tries);
+    (wait <= BATCH_WAIT_MAX).then_some(wait)
+}
+
+/// Batches of passages of about equal length, longest first: what is embedded together is padded to the longest of them.
+fn by_length(mut window: Vec<Chunk>, size: usize) -> Vec<Vec<Chunk>> {
+    window.sort_by_key(|chunk| std::cmp::Reverse(chunk.draft.token_ids.len()));
+    let mut batches = Vec::with_capacity(window.len().div_ceil(size));
+    let mut rest = window.into_iter();
+    loop {
+        let batch: Vec<Chunk> = rest.by_ref().take(size).collect();
+        if batch.is_empty() {
+            return batches;
+        }
+        batches.push(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vectrion_core::{
+        chunk::ChunkDraft,
+        ids::{ChunkId, DocumentId, VersionId},
+    };
+
+    use super::*;
+
+    fn chunk(ordinal: u32, tokens: usize) -> Chunk {
+        let version_id = VersionId::new();
+        Chunk {
+            id: ChunkId::derive(version_id, ordinal, b"", "c"),
+            document: DocumentId::new(),
+            version_id,
+            version: 1,
+            ordinal,
+            draft: ChunkDraft {
+                text: String::new(),
+                char_start: 0,
+                char_end: 0,
+                page_start: 1,
+                page_end: 1,
+                boxes: vec![],
+                heading_path: vec![],
+                token_ids: vec![0; tokens],
+            },
+        }
+    }
+
+    #[test]
+    fn batches_hold_passages_of_about_equal_length_and_lose_none() {
+        let window = [3, 200, 5, 190, 4].iter().zip(0..).map(|(tokens, ordinal)| chunk(ordinal, *tokens)).collect();
+        let batches = by_length(window, 2);
+        let lengths: Vec<Vec<usize>> =
+            batches.iter().map(|batch| batch.iter().map(|chunk| chunk.draft.token_ids.len()).collect()).collect();
+        assert_eq!(lengths, [vec![200, 190], vec![5, 4], vec![3]]);
+        assert!(by_length(vec![], 2).is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_tried_again_only_when_waiting_may_help() {
+        let down = Error::unavailable("MODEL_UNAVAILABLE", "down");
+        assert!(wait_for_model(&down, 1) < wait_for_model(&down, 2));
+        assert_eq!(wait_for_model(&down, BATCH_TRIES), None);
+        let limited = Error::new(ErrorKind::ResourceExhausted, "MODEL_RATE_LIMITED", "slow down");
+        assert_eq!(wait_for_model(&limited.with_retry_after(Duration::from_secs(3)), 1), Some(Duration::from_secs(3)));
+        let long = Error::new(ErrorKind::ResourceExhausted, "MODEL_RATE_LIMITED", "slow down");
+        assert_eq!(wait_for_model(&long.with_retry_after(Duration::from_secs(60)), 1), None);
+        assert_eq!(wait_for_model(&Error::precondition("MODEL_REFUSED", "no"), 1), None);
+        assert_eq!(wait_for_model(&Error::internal("DEFECT", "no"), 1), None);
+        assert_eq!(wait_for_model(&Error::new(ErrorKind::ResourceExhausted, "STORAGE_FULL", "full"), 1), None);
+    }
+}

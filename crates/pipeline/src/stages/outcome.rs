@@ -1,0 +1,183 @@
+//! What becomes of a job whose try has ended.
+
+use std::{future::Future, time::Duration};
+
+use vectrion_core::{Error, ErrorKind, Result, document::Failure, job::Lease};
+
+use super::Stages;
+use crate::settings::spread;
+
+/// Wait before a job that found the disk full is tried again, spread like the waits between tries.
+const STORAGE_FULL_WAIT: Duration = Duration::from_secs(15);
+/// Waits between the tries to write an outcome.
+const WRITE_WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
+/// The longest wait that a dependency can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+
+/// How a try of a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Succeeded,
+    Retried,
+    PutOff,
+    Failed,
+    Cancelled,
+    /// Another worker has the job, or it was given up on.
+    Lost,
+}
+
+impl Outcome {
+    /// The label in the metrics.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Retried => "retried",
+            Self::PutOff => "put_off",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Leave,
+    Cancel,
+    PutOff,
+    Retry,
+    GiveUp,
+}
+
+fn verdict(error: &Error, attempts: u32, max_attempts: u32) -> Verdict {
+    match error.reason() {
+        "LEASE_LOST" => Verdict::Leave,
+        "DOCUMENT_DELETING" => Verdict::Cancel,
+        "STORAGE_FULL" if error.kind() == ErrorKind::ResourceExhausted => Verdict::PutOff,
+        _ if error.is_transient() && attempts < max_attempts => Verdict::Retry,
+        _ => Verdict::GiveUp,
+    }
+}
+
+impl Stages {
+    /// Writes what became of the try, unless the lease was lost.
+    pub(super) async fn settle(&self, lease: &Lease, result: Result<Outcome>, jitter: f64) -> Result<Outcome> {
+        let error = match result {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => error,
+        };
+        let job = &lease.job;
+        let jobs = &self.ports.jobs;
+        let verdict = verdict(&error, job.attempts, job.max_attempts);
+        match verdict {
+            Verdict::Leave | Verdict::Cancel => {
+                tracing::debug!(job_id = %job.id, reason = error.reason(), "a job was taken away");
+            }
+            Verdict::PutOff | Verdict::Retry | Verdict::GiveUp => tracing::warn!(
+                job_id = %job.id,
+                attempt = job.attempts,
+                max_attempts = job.max_attempts,
+                gives_up = verdict == Verdict::GiveUp,
+                reason = error.reason(),
+                ?error,
+                "a try of a job failed"
+            ),
+        }
+        let (outcome, written) = match verdict {
+            Verdict::Leave => (Outcome::Lost, Ok(())),
+            Verdict::Cancel => (Outcome::Cancelled, persist(|| jobs.cancel(lease)).await),
+            Verdict::PutOff => {
+                let delay = spread(STORAGE_FULL_WAIT, jitter);
+                (Outcome::PutOff, persist(|| jobs.put_off(lease, &error, delay)).await)
+            }
+            Verdict::Retry => {
+                let asked = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
+                let delay = self.settings.retry_delay(job.attempts, jitter).max(asked);
+                (Outcome::Retried, persist(|| jobs.retry_later(lease, &error, delay)).await)
+            }
+            Verdict::GiveUp => {
+                let failure = Failure {
+                    stage: job.payload.stage().as_str().to_owned(),
+                    reason: error.reason().to_owned(),
+                    message: error.message().to_owned(),
+                    attempts: job.attempts,
+                };
+                let written = persist(|| jobs.fail(lease, failure.clone())).await;
+                (Outcome::Failed, written.map(|_dead_letter| ()))
+            }
+        };
+        match written {
+            Ok(()) => Ok(outcome),
+            // The job was taken away meanwhile, or its document is being deleted: there is nothing left to write.
+            Err(error) if error.reason() == "LEASE_LOST" && verdict == Verdict::Cancel => Ok(Outcome::Cancelled),
+            Err(error) if error.reason() == "LEASE_LOST" => Ok(Outcome::Lost),
+            Err(error) if error.reason() == "DOCUMENT_DELETING" => Ok(Outcome::Cancelled),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Writes an outcome, trying again for a few seconds when the database is out of reach.
+async fn persist<T, F>(write: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let mut waits = WRITE_WAITS.iter();
+    loop {
+        match write().await {
+            Err(error) if error.is_transient() && !matches!(error.reason(), "LEASE_LOST" | "DOCUMENT_DELETING") => {
+                match waits.next() {
+                    Some(wait) => tokio::time::sleep(*wait).await,
+                    None => return Err(error),
+                }
+            }
+            written => return written,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transient_errors_are_tried_again_until_the_last_try() {
+        let down = Error::unavailable("DATABASE_DOWN", "down");
+        assert_eq!(verdict(&down, 1, 3), Verdict::Retry);
+        assert_eq!(verdict(&down, 2, 3), Verdict::Retry);
+        assert_eq!(verdict(&down, 3, 3), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn permanent_errors_give_up_at_once() {
+        let bad = Error::precondition("PDF_PASSWORD_REQUIRED", "locked");
+        assert_eq!(verdict(&bad, 1, 3), Verdict::GiveUp);
+        let lost = Error::new(ErrorKind::DataLoss, "OBJECT_CORRUPT", "damaged");
+        assert_eq!(verdict(&lost, 1, 3), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn a_full_disk_costs_no_tries_and_a_lost_lease_writes_nothing() {
+        let full = Error::new(ErrorKind::ResourceExhausted, "STORAGE_FULL", "full");
+        assert_eq!(verdict(&full, 3, 3), Verdict::PutOff);
+        let lost = Error::new(ErrorKind::Aborted, "LEASE_LOST", "lost");
+        assert_eq!(verdict(&lost, 1, 3), Verdict::Leave);
+        let deleting = Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "deleting");
+        assert_eq!(verdict(&deleting, 3, 3), Verdict::Cancel);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outcome_is_written_again_while_the_database_is_out_of_reach() {
+        let tries = std::cell::Cell::new(0);
+        let write = || {
+            tries.set(tries.get() + 1);
+            let now = tries.get();
+            async move { if now < 3 { Err(Error::unavailable("DATABASE_DOWN", "down")) } else { Ok(now) } }
+        };
+        assert_eq!(persist(write).await.expect("the third try"), 3);
+
+        let never = || async { Err::<(), _>(Error::unavailable("DATABASE_DOWN", "down")) };
+        assert_eq!(persist(never).await.expect_err("four tries").reason(), "DATABASE_DOWN");
+    }
+}
