@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod conformance;
 pub mod extracted;
+pub mod fakes;
 pub mod openai;
 pub mod pdf;
 pub mod tokenizer;
