@@ -166,7 +166,7 @@ fn in_order(listed: Vec<ObjectInfo>, committed: u64) -> Option<Vec<ObjectKey>> {
             (len > 0 && len == info.size).then(|| (offset, offset + len, info.key))
         })
         .collect();
-    parts.sort_by(|one, other| one.0.cmp(&other.0));
+    parts.sort_by_key(|(offset, _, _)| *offset);
     // From the end: the part that each offset goes on with, if the end can be reached from there.
     let mut next = std::collections::HashMap::new();
     for (index, (offset, end, _)) in parts.iter().enumerate().rev() {
