@@ -1,0 +1,61 @@
+//! Tenants and keys.
+
+use tonic::Code;
+use vectrion::v1::{ListApiKeysRequest, ListTenantsRequest, RevokeApiKeyRequest, Role};
+
+use crate::support::{Client, PATIENCE, TestApp, client::reason};
+
+const TEXT: &[u8] = b"The vault of the northern branch opens at nine.";
+
+#[tokio::test]
+async fn tenants_do_not_meet() {
+    let app = TestApp::start().await;
+    let ours = app.operator().await;
+    ours.create_tenant("other").await;
+    let theirs = app.client("other", Role::Admin).await;
+    let mine = ours.index("vault.txt", TEXT).await;
+    assert!(theirs.list().await.is_empty() && theirs.search("vault").await.is_empty());
+    let foreign = theirs.get(&mine.document_id).await.unwrap_err();
+    let missing = theirs.get("00000000-0000-0000-0000-000000000000").await.unwrap_err();
+    assert_eq!((foreign.code(), foreign.message(), reason(&foreign)), (missing.code(), missing.message(), reason(&missing)));
+
+    let other = theirs.index("vault.txt", TEXT).await;
+    assert_ne!(other.document_id, mine.document_id, "the same bytes are two documents");
+    let before = ours.search("vault").await;
+    for number in 0..5 {
+        theirs.index(&format!("{number}.txt"), format!("vault vault vault number {number}").as_bytes()).await;
+    }
+    assert_eq!(ours.search("vault").await, before, "another tenant's documents change no score");
+    let status = theirs.admin.clone().list_tenants(ListTenantsRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_within_seconds() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    let user = app.client("", Role::User).await;
+    assert!(user.list().await.is_empty());
+    let status = user.try_upload(crate::support::client::header("a.txt"), TEXT).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "a user does not ingest");
+
+    let keys = operator.admin.clone().list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner().api_keys;
+    let key = keys.into_iter().find(|key| key.role() == Role::User).expect("the user's key");
+    let request = RevokeApiKeyRequest { key_id: key.key_id, ..RevokeApiKeyRequest::default() };
+    operator.admin.clone().revoke_api_key(request).await.unwrap();
+    let refused = async {
+        loop {
+            match user.ingestion.clone().list_documents(vectrion::v1::ListDocumentsRequest::default()).await {
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                Err(status) => return status,
+            }
+        }
+    };
+    let status = tokio::time::timeout(PATIENCE, refused).await.expect("refused in time");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "API_KEY_REVOKED"));
+    let stranger = Client::connect(&app.url, "vk_not_a_key").await;
+    let status = stranger.get("00000000-0000-0000-0000-000000000000").await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "INVALID_API_KEY"));
+    app.stop().await;
+}
