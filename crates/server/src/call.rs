@@ -1,0 +1,23 @@
+//! What every call goes through before and after its handler: trace, authentication, authorisation, deadline, limits,
+//! record.
+
+mod body;
+mod deadline;
+mod layer;
+mod logins;
+mod record;
+mod trace;
+
+use std::sync::Arc;
+
+use vectrion_core::tenancy::CallContext;
+
+pub(crate) use self::layer::{Authenticate, CallLayer, Shared};
+use crate::connection::Attendance;
+
+/// What a handler knows of its call; in the extensions of the request.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) context: CallContext,
+    pub(crate) attendance: Arc<Attendance>,
+}

@@ -1,0 +1,22 @@
+//! Messages to domain types that cannot be wrong. What breaks a rule is a `BadRequest` that names the field.
+
+mod admin;
+mod documents;
+mod fields;
+mod jobs;
+mod metadata;
+mod questions;
+mod uploads;
+
+pub(crate) use self::{
+    admin::{
+        collection, collection_change, description, expiry_change, name, named_tenant, new_key, optional_key_name,
+        tenant,
+    },
+    documents::{content_kind, document_filter, document_order, revision, version},
+    fields::{count, id, page, request_id, sha256},
+    jobs::{job_filter, reason},
+    metadata::required_metadata,
+    questions::{answer, retrieve},
+    uploads::{upload_broken, upload_chunk, upload_header, upload_parts},
+};

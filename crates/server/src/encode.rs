@@ -1,0 +1,17 @@
+//! Domain types to messages.
+
+mod admin;
+mod answers;
+mod documents;
+mod jobs;
+mod metadata;
+mod passages;
+mod values;
+
+pub(crate) use self::{
+    admin::{api_key, collection, server_info, tenant},
+    answers::{answer_event, retrieved, stored_answer},
+    documents::{chunk, document, page_info, upload, uploaded, watch_event},
+    jobs::{dead_letter, job, worker},
+    values::{page, size},
+};

@@ -1,0 +1,108 @@
+//! Mutations that are made once per request id.
+
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+use vectrion::v1;
+use vectrion_core::{Error, Result, tenancy::CallContext};
+use vectrion_pipeline::{
+    Ports,
+    idempotency::{self, IdempotentCall, Replayed},
+};
+
+use super::handling::unary;
+use crate::{call::Call, decode};
+
+/// A request that a caller may name by a `request_id`.
+pub(crate) trait Mutation: Message {
+    /// Name of its method.
+    const METHOD: &'static str;
+
+    /// Takes the id out, so that what is left are the parameters.
+    fn take_request_id(&mut self) -> String;
+}
+
+macro_rules! mutations {
+    ($($method:ident: $request:ident),* $(,)?) => {$(
+        impl Mutation for v1::$request {
+            const METHOD: &'static str = stringify!($method);
+
+            fn take_request_id(&mut self) -> String {
+                std::mem::take(&mut self.request_id)
+            }
+        }
+    )*};
+}
+
+mutations! {
+    CreateUpload: CreateUploadRequest,
+    CompleteUpload: CompleteUploadRequest,
+    AbortUpload: AbortUploadRequest,
+    UpdateDocument: UpdateDocumentRequest,
+    DeleteDocument: DeleteDocumentRequest,
+    RetryDocument: RetryDocumentRequest,
+    CancelAnswer: CancelAnswerRequest,
+    CreateTenant: CreateTenantRequest,
+    UpdateTenant: UpdateTenantRequest,
+    DeleteTenant: DeleteTenantRequest,
+    CreateCollection: CreateCollectionRequest,
+    UpdateCollection: UpdateCollectionRequest,
+    DeleteCollection: DeleteCollectionRequest,
+    CreateApiKey: CreateApiKeyRequest,
+    UpdateApiKey: UpdateApiKeyRequest,
+    RevokeApiKey: RevokeApiKeyRequest,
+    ReplayDeadLetter: ReplayDeadLetterRequest,
+}
+
+/// A mutation with one response: made once per request id, replayed after that.
+pub(crate) async fn mutation<Q, R, F>(
+    ports: &Ports,
+    request: Request<Q>,
+    work: impl FnOnce(Call, Q) -> F,
+) -> Result<Response<R>, Status>
+where
+    Q: Mutation,
+    R: Message + Default,
+    F: Future<Output = Result<R>>,
+{
+    unary(request, |call, mut message: Q| async move {
+        let id = decode::request_id(&message.take_request_id())?;
+        let once = once(&call.context, Q::METHOD, id, &[&message.encode_to_vec()]);
+        let made = idempotency::run(ports, &once, async { Ok(work(call, message).await?.encode_to_vec()) }).await?;
+        read(&made.into_bytes())
+    })
+    .await
+}
+
+/// A call of this method with these parameters.
+pub(crate) fn once(
+    context: &CallContext,
+    method: &'static str,
+    request: Option<Uuid>,
+    parameters: &[&[u8]],
+) -> IdempotentCall {
+    let mut hash = Sha256::new();
+    for part in parameters {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    IdempotentCall { tenant: context.principal.tenant, request, method, parameters: hash.finalize().into() }
+}
+
+/// A response as it was stored.
+pub(crate) fn read<R: Message + Default>(stored: &[u8]) -> Result<R> {
+    R::decode(stored).map_err(|source| {
+        Error::internal(
+            "OUTCOME_UNREADABLE",
+            "the stored outcome of this request id cannot be read; use a new request id",
+        )
+        .with_source(source)
+    })
+}
+
+/// The response, and whether an earlier call made it.
+pub(crate) fn read_replayed<R: Message + Default>(made: Replayed) -> Result<(R, bool)> {
+    let replayed = matches!(made, Replayed::Replay(_));
+    Ok((read(&made.into_bytes())?, replayed))
+}
