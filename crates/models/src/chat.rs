@@ -17,7 +17,7 @@ use vectrion_core::{
 };
 
 use self::reader::{Reader, Step};
-use crate::openai::{Accept, Break, Endpoint, EndpointSettings, Failure, Limit, Model, from_now};
+use crate::openai::{Accept, Break, Endpoint, EndpointSettings, Failure, Health, Limit, Model, from_now};
 
 /// Settings of [`OpenAiChatModel`].
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ impl ChatModel for OpenAiChatModel {
         let first = Limit::first(from_now(self.inner.settings.first_token_timeout), total);
         let body = Bytes::from(request::body(&self.inner.settings, request)?);
         let attempt = || self.inner.begin(body.clone(), first, total);
-        let begun = self.inner.endpoint.calls.run(first.at(), attempt).await;
+        let begun = self.inner.endpoint.calls.run(first.at(), Health::Begun, attempt).await;
         let begun = begun.map_err(|failure| failure.into_error(&Model::CHAT))?;
         Ok(Box::pin(answer(Arc::clone(&self.inner), begun, total)))
     }
@@ -191,12 +191,13 @@ fn answer(
                     Ok(Some(text)) => yield ChatEvent::Delta(text),
                     Ok(None) => break,
                     Err(failure) => {
-                        model.endpoint.calls.failed_later(&failure);
+                        model.endpoint.calls.ended(failure.health());
                         Err(failure.into_error(&Model::CHAT))?;
                     }
                 }
             }
         }
+        model.endpoint.calls.ended(Health::Alive);
         if let Some(usage) = reader.usage() {
             yield usage;
         }

@@ -19,6 +19,7 @@ mod upstream_error;
 mod windows;
 
 pub(crate) use self::{
+    breaker::Health,
     calls::Calls,
     endpoint::{Accept, BodyStream, Endpoint, is_json, read_to_end},
     failure::{Break, Failure, Model},

@@ -14,6 +14,8 @@ use super::BreakerSettings;
 pub(crate) enum Health {
     /// It answers, be it with a refusal.
     Alive,
+    /// It began to answer. Whether it can finish is reported when the stream ends.
+    Begun,
     /// It fails.
     Failing,
     /// Nothing, as when the caller left or ran out of time: a caller's short deadline must not shut out the others.
@@ -23,6 +25,7 @@ pub(crate) enum Health {
 /// Counts failures in a row.
 #[derive(Debug)]
 pub(crate) struct Breaker {
+    model: String,
     settings: BreakerSettings,
     state: Mutex<State>,
 }
@@ -44,8 +47,9 @@ pub(crate) struct Permit<'a> {
 }
 
 impl Breaker {
-    pub(crate) fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+    /// `model` is for the log.
+    pub(crate) fn new(model: &str, settings: BreakerSettings) -> Self {
+        Self { model: model.to_owned(), settings, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
     /// Leave for an attempt, or the time after which to ask again.
@@ -72,9 +76,9 @@ impl Breaker {
         }
     }
 
-    /// A failure that showed after the attempt had been reported as alive, such as a stream that broke off.
-    pub(crate) fn failed_later(&self, now: Instant) {
-        self.record(Health::Failing, false, now);
+    /// How a stream ended whose attempt was reported as begun.
+    pub(crate) fn ended(&self, health: Health, now: Instant) {
+        self.record(health, false, now);
     }
 
     fn record(&self, health: Health, probe: bool, now: Instant) {
@@ -84,18 +88,19 @@ impl Breaker {
             (State::Closed { .. }, Health::Alive) => *state = State::Closed { failures: 0 },
             (State::Closed { failures }, Health::Failing) if failures + 1 >= self.settings.failures => {
                 *state = opened;
-                tracing::warn!(failures = failures + 1, pause_ms = millis(self.settings.pause), "model breaker opened");
+                let pause_ms = millis(self.settings.pause);
+                tracing::warn!(model = self.model, failures = failures + 1, pause_ms, "model breaker opened");
             }
             (State::Closed { failures }, Health::Failing) => *state = State::Closed { failures: failures + 1 },
-            (State::HalfOpen, Health::Alive) if probe => {
+            (State::HalfOpen, Health::Alive | Health::Begun) if probe => {
                 *state = State::Closed { failures: 0 };
-                tracing::info!("model breaker closed");
+                tracing::info!(model = self.model, "model breaker closed");
             }
             (State::HalfOpen, Health::Failing) if probe => *state = opened,
             // The next call may try at once: this one told nothing.
             (State::HalfOpen, Health::Unknown) if probe => *state = State::Open { until: now },
             // Attempts that began before it opened no longer count.
-            (State::Open { .. } | State::HalfOpen, _) | (State::Closed { .. }, Health::Unknown) => {}
+            (State::Open { .. } | State::HalfOpen, _) | (State::Closed { .. }, Health::Begun | Health::Unknown) => {}
         }
     }
 
@@ -131,7 +136,7 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(5);
 
     fn breaker() -> Breaker {
-        Breaker::new(BreakerSettings { failures: 3, pause: PAUSE })
+        Breaker::new("m", BreakerSettings { failures: 3, pause: PAUSE })
     }
 
     fn fail(breaker: &Breaker, times: u32, now: Instant) {
@@ -163,6 +168,18 @@ mod tests {
         breaker.enter(later + PAUSE).unwrap().report(Health::Alive, later);
         fail(&breaker, 2, later);
         assert!(!breaker.refuses(later), "a probe that worked closes it and clears the count");
+    }
+
+    #[test]
+    fn streams_that_begin_and_never_end_well_open_it() {
+        let (breaker, now) = (breaker(), Instant::now());
+        for _ in 0..3 {
+            breaker.enter(now).expect("closed").report(Health::Begun, now);
+            breaker.ended(Health::Failing, now);
+        }
+        assert!(breaker.refuses(now));
+        breaker.enter(now + PAUSE).unwrap().report(Health::Begun, now + PAUSE);
+        assert!(!breaker.refuses(now + PAUSE), "others need not wait until the probe's answer is complete");
     }
 
     #[test]

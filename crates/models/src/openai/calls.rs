@@ -30,14 +30,15 @@ impl Calls {
         Self {
             model: settings.model.clone(),
             settings: settings.retries.clone(),
-            breaker: Breaker::new(settings.breaker.clone()),
+            breaker: Breaker::new(&settings.model, settings.breaker.clone()),
             budget: Mutex::new(RetryBudget::new(Instant::now())),
             rng: Mutex::new(SmallRng::seed_from_u64(seed)),
         }
     }
 
     /// Makes attempts until one succeeds, or another one is useless, not allowed, or would begin after `limit`.
-    pub(crate) async fn run<T, F, A>(&self, limit: Instant, attempt: F) -> Result<T, Failure>
+    /// `success` is what a success says about the endpoint.
+    pub(crate) async fn run<T, F, A>(&self, limit: Instant, success: Health, attempt: F) -> Result<T, Failure>
     where
         F: Fn() -> A,
         A: Future<Output = Result<T, Failure>>,
@@ -48,7 +49,7 @@ impl Calls {
             let permit = self.breaker.enter(Instant::now()).map_err(|retry_after| Failure::Open { retry_after })?;
             let failure = match attempt().await {
                 Ok(value) => {
-                    permit.report(Health::Alive, Instant::now());
+                    permit.report(success, Instant::now());
                     return Ok(value);
                 }
                 Err(failure) => failure,
@@ -69,11 +70,9 @@ impl Calls {
         }
     }
 
-    /// A stream that had begun failed.
-    pub(crate) fn failed_later(&self, failure: &Failure) {
-        if failure.health() == Health::Failing {
-            self.breaker.failed_later(Instant::now());
-        }
+    /// How a stream that had begun ended.
+    pub(crate) fn ended(&self, health: Health) {
+        self.breaker.ended(health, Instant::now());
     }
 
     /// How long to wait before the next attempt, if there is to be one.
@@ -128,7 +127,7 @@ mod tests {
     async fn attempts(calls: &Calls, limit: Instant, failure: impl Fn() -> Failure) -> (u32, Failure) {
         let count = AtomicU32::new(0);
         let result: Result<(), Failure> = calls
-            .run(limit, || {
+            .run(limit, Health::Alive, || {
                 count.fetch_add(1, Ordering::Relaxed);
                 std::future::ready(Err(failure()))
             })
@@ -157,7 +156,9 @@ mod tests {
         settings.retries.max_retries = 9;
         settings.breaker.failures = 2;
         let calls = Calls::new(&settings, 1);
-        assert_eq!(attempts(&calls, far(), || failed(500, None)).await.0, 2);
+        let (count, failure) = attempts(&calls, far(), || failed(500, None)).await;
+        assert_eq!(count, 2);
+        assert!(matches!(failure, Failure::Status { .. }), "the cause is told, without waiting: {failure:?}");
         let (count, failure) = attempts(&calls, far(), || failed(500, None)).await;
         assert_eq!(count, 0);
         assert!(matches!(failure, Failure::Open { retry_after } if retry_after > Duration::from_secs(4)));

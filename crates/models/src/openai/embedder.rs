@@ -19,7 +19,7 @@ use vectrion_core::{
 };
 
 use super::{
-    Accept, Break, Endpoint, EndpointSettings, Failure, Model,
+    Accept, Break, Endpoint, EndpointSettings, Failure, Health, Model,
     embedding_response::{normalise, vectors},
     from_now, read_to_end,
     windows::{batches, estimated_tokens, windows},
@@ -193,7 +193,8 @@ impl OpenAiEmbedder {
         drop(request);
         let body = Bytes::from(body);
         let limit = from_now(within);
-        let outcome = self.endpoint.calls.run(limit, || self.attempt(body.clone(), count, dimension, limit)).await;
+        let attempt = || self.attempt(body.clone(), count, dimension, limit);
+        let outcome = self.endpoint.calls.run(limit, Health::Alive, attempt).await;
         let vectors = outcome.map_err(|failure| failure.into_error(&Model::EMBEDDER))?;
         *self.last_success.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(vectors)

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
 use vectrion_core::{
     Error, ErrorKind,
     ports::models::{ChatEvent, ChatModel as _},
@@ -216,10 +217,22 @@ async fn a_request_beyond_the_bound_is_not_sent() {
 async fn a_server_that_is_not_there_is_unavailable() {
     let error = refused(&model(patient(OpenAiServer::refusing_url().await))).await;
     assert_is(&error, ErrorKind::Unavailable, "MODEL_UNAVAILABLE");
-    // TEST-NET-1: packets go nowhere or are refused; the connect timeout decides, not the first-token timeout.
-    let mut settings = patient("http://192.0.2.1:9/v1".to_owned());
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_no_connection_runs_into_the_connect_timeout() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let listener = socket.listen(1).expect("it listens");
+    let address = listener.local_addr().expect("an address");
+    // Nobody accepts: when the backlog is full, handshakes are not answered any more.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
+        waiting.push(stream.expect("the backlog takes it"));
+        assert!(waiting.len() < 100, "the backlog is bounded");
+    }
+    let mut settings = patient(format!("http://{address}/v1"));
     settings.endpoint.connect_timeout = SHORT;
-    settings.endpoint.retries.max_retries = 0;
     let began = Instant::now();
     assert_is(&refused(&model(settings)).await, ErrorKind::Unavailable, "MODEL_UNAVAILABLE");
     assert!(began.elapsed() < LONG / 2);

@@ -137,6 +137,24 @@ async fn the_breaker_lets_a_probe_through_and_closes_when_it_works() {
 }
 
 #[tokio::test]
+async fn streams_that_always_break_off_open_the_breaker_too() {
+    let server = OpenAiServer::start().await;
+    server.answer_chat(|_| Reply::script([Step::delta("so ")]));
+    let mut settings = patient(server.base_url());
+    settings.endpoint.breaker.failures = 3;
+    settings.endpoint.breaker.pause = LONG * 10;
+    let model = model(settings);
+    let mut reasons = Vec::new();
+    for _ in 0..4 {
+        let (_, error) = ask(&model).await;
+        reasons.push(error.expect("it fails").reason());
+    }
+    let broken = "MODEL_STREAM_BROKEN";
+    assert_eq!(reasons, [broken, broken, broken, "MODEL_UNAVAILABLE"]);
+    assert_eq!(server.attempts(), 3);
+}
+
+#[tokio::test]
 async fn callers_that_leave_or_have_no_time_do_not_open_the_breaker() {
     let server = OpenAiServer::start().await;
     let mut settings = patient(server.base_url());

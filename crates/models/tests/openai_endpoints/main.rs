@@ -5,6 +5,7 @@ mod chat_faults;
 mod chat_retries;
 mod chat_stream;
 mod embeddings;
+mod proxies;
 mod secrecy;
 
 use std::time::Duration;

@@ -244,3 +244,49 @@ fn encoded(vector: &[f32]) -> Value {
     let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
     Value::String(base64::engine::general_purpose::STANDARD.encode(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::openai::OpenAiServer;
+
+    /// The response to a body, without a client that could hide anything.
+    async fn post(server: &OpenAiServer, path: &str, body: &Value) -> String {
+        let address = server.base_url().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+        let mut connection = TcpStream::connect(&address).await.expect("it listens");
+        let body = body.to_string();
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}");
+        connection.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.expect("it reads");
+        let mut response = String::new();
+        connection.read_to_string(&mut response).await.expect("it answers");
+        response
+    }
+
+    #[tokio::test]
+    async fn a_chat_is_answered_whole_or_in_pieces_as_asked() {
+        let server = OpenAiServer::start().await;
+        let whole = post(&server, "/v1/chat/completions", &json!({ "model": "m" })).await;
+        assert!(whole.starts_with("HTTP/1.1 200"), "{whole}");
+        assert!(whole.contains(r#""content":"This is an answer.""#) && !whole.contains("data:"), "{whole}");
+        let pieces = post(&server, "/v1/chat/completions", &json!({ "model": "m", "stream": true })).await;
+        assert_eq!(pieces.matches("data: {").count(), 6, "role, four pieces, the reason: {pieces}");
+        assert!(pieces.contains("data: [DONE]\n\n") && !pieces.contains("prompt_tokens"), "{pieces}");
+        assert!(server.requests().iter().all(|request| request.end == RequestEnd::Answered));
+    }
+
+    #[tokio::test]
+    async fn what_is_unknown_or_without_its_key_is_refused_and_recorded() {
+        let server = OpenAiServer::start().await;
+        assert!(post(&server, "/v1/models", &json!({})).await.starts_with("HTTP/1.1 404"));
+        server.require_key("sk");
+        assert!(post(&server, "/v1/embeddings", &json!({ "input": "a" })).await.starts_with("HTTP/1.1 401"));
+        let paths: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
+        assert_eq!(paths, ["/v1/models", "/v1/embeddings"]);
+    }
+}
