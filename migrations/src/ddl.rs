@@ -1,7 +1,7 @@
 //! Statements written once for both databases.
 
-use sea_orm_migration::sea_orm::{ConnectionTrait as _, DbBackend, DbErr};
 use sea_orm_migration::SchemaManager;
+use sea_orm_migration::sea_orm::{ConnectionTrait as _, DbBackend, DbErr};
 
 /// The words in which the databases differ, and what each says.
 ///
@@ -37,13 +37,7 @@ mod tests {
     #[test]
     fn each_database_gets_its_own_words() {
         let statement = "CREATE TABLE t (id {uuid}, n {name}, b {bytes}){clustered}";
-        assert_eq!(
-            render(statement, DbBackend::Sqlite),
-            "CREATE TABLE t (id BLOB, n TEXT, b BLOB) WITHOUT ROWID"
-        );
-        assert_eq!(
-            render(statement, DbBackend::Postgres),
-            "CREATE TABLE t (id UUID, n TEXT COLLATE \"C\", b BYTEA)"
-        );
+        assert_eq!(render(statement, DbBackend::Sqlite), "CREATE TABLE t (id BLOB, n TEXT, b BLOB) WITHOUT ROWID");
+        assert_eq!(render(statement, DbBackend::Postgres), "CREATE TABLE t (id UUID, n TEXT COLLATE \"C\", b BYTEA)");
     }
 }

@@ -1,0 +1,132 @@
+//! Documents, versions, pages and chunks.
+
+pub(crate) mod admission;
+pub(crate) mod change;
+pub(crate) mod chunk_rows;
+mod conditions;
+pub(crate) mod deletion;
+mod history;
+mod lists;
+mod metadata;
+mod retry;
+mod search;
+pub(crate) mod view;
+
+use async_trait::async_trait;
+use vectrion_core::{
+    Result,
+    chunk::Chunk,
+    document::{Document, DocumentFilter, DocumentOrder, DocumentState},
+    ids::{ChunkId, DocumentId, JobId, TenantId, VersionId},
+    metadata::Metadata,
+    page::{Page, PageRequest},
+    ports::catalog::{Admission, Admitted, Catalog, Changes, PageInfo, VisibleChunk},
+    search::SearchFilter,
+};
+
+use crate::Store;
+
+#[async_trait]
+impl Catalog for Store {
+    async fn admit(&self, admission: Admission) -> Result<Admitted> {
+        Ok(admission::admit(self, admission).await?)
+    }
+
+    async fn document(&self, tenant: TenantId, id: DocumentId) -> Result<Option<Document>> {
+        Ok(view::newest(self.reader(), tenant, id).await?)
+    }
+
+    async fn document_version(&self, tenant: TenantId, id: DocumentId, version: u32) -> Result<Option<Document>> {
+        Ok(view::version(self.reader(), tenant, id, version).await?)
+    }
+
+    async fn list_documents(
+        &self,
+        tenant: TenantId,
+        filter: &DocumentFilter,
+        order: DocumentOrder,
+        page: &PageRequest,
+    ) -> Result<Page<Document>> {
+        Ok(lists::documents(self.reader(), tenant, filter, order, page).await?)
+    }
+
+    async fn list_versions(&self, tenant: TenantId, id: DocumentId, page: &PageRequest) -> Result<Page<Document>> {
+        Ok(lists::versions(self.reader(), tenant, id, page).await?)
+    }
+
+    async fn update_metadata(&self, tenant: TenantId, id: DocumentId, metadata: Metadata) -> Result<Document> {
+        Ok(metadata::update(self, tenant, id, &metadata).await?)
+    }
+
+    async fn begin_delete(
+        &self,
+        tenant: TenantId,
+        id: DocumentId,
+        job: JobId,
+        max_attempts: u32,
+        trace_id: &str,
+    ) -> Result<Document> {
+        Ok(deletion::begin(self, tenant, id, job, max_attempts, trace_id).await?)
+    }
+
+    async fn retry(&self, tenant: TenantId, id: DocumentId, job: JobId, trace_id: &str) -> Result<Document> {
+        Ok(retry::retry(self, tenant, id, job, trace_id).await?)
+    }
+
+    async fn list_chunks(
+        &self,
+        tenant: TenantId,
+        id: DocumentId,
+        version: Option<u32>,
+        page: &PageRequest,
+    ) -> Result<Page<Chunk>> {
+        Ok(lists::chunks(&self.snapshot().await?, tenant, id, version, page).await?)
+    }
+
+    async fn list_pages(
+        &self,
+        tenant: TenantId,
+        id: DocumentId,
+        version: Option<u32>,
+        page: &PageRequest,
+    ) -> Result<Page<PageInfo>> {
+        Ok(lists::pages(&self.snapshot().await?, tenant, id, version, page).await?)
+    }
+
+    async fn chunks_from(&self, tenant: TenantId, version: VersionId, ordinal: u32, limit: u32) -> Result<Vec<Chunk>> {
+        Ok(chunk_rows::from(self.reader(), tenant, version, ordinal, limit).await?)
+    }
+
+    async fn visible_chunks(
+        &self,
+        tenant: TenantId,
+        ids: &[ChunkId],
+        filter: &SearchFilter,
+    ) -> Result<Vec<VisibleChunk>> {
+        Ok(search::visible_chunks(self, tenant, ids, filter).await?)
+    }
+
+    async fn matching_documents(&self, tenant: TenantId, filter: &SearchFilter, limit: u32) -> Result<Vec<DocumentId>> {
+        Ok(search::matching_documents(self.reader(), tenant, filter, limit).await?)
+    }
+
+    async fn any_searchable(&self, tenant: TenantId, filter: &SearchFilter) -> Result<bool> {
+        Ok(!search::matching_documents(self.reader(), tenant, filter, 0).await?.is_empty())
+    }
+
+    async fn changes(&self, tenant: TenantId, filter: &DocumentFilter, after: i64, limit: u32) -> Result<Changes> {
+        Ok(history::changes(&self.snapshot().await?, tenant, filter, after, limit).await?)
+    }
+
+    async fn revision(&self, tenant: TenantId) -> Result<i64> {
+        Ok(history::revision(self.reader(), tenant).await?)
+    }
+
+    async fn trim_history(&self, keep_ms: i64) -> Result<u64> {
+        Ok(history::trim(self, keep_ms).await?)
+    }
+
+    async fn count_by_state(&self) -> Result<Vec<(DocumentState, u64)>> {
+        Ok(history::count_by_state(self.reader()).await?)
+    }
+}

@@ -1,0 +1,192 @@
+//! Admission: what an upload becomes.
+
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _, QueryOrder as _};
+use vectrion_core::{
+    Error,
+    document::DocumentState,
+    ids::DocumentId,
+    job::JobPayload,
+    metadata::Metadata,
+    ports::catalog::{Admission, Admitted},
+};
+
+use super::{change, metadata, view};
+use crate::{
+    Store,
+    failure::Outcome,
+    jobs::queue::{self, NewJob},
+    rows::{document_versions, documents, size_column},
+    sql, time, uploads,
+};
+
+pub(super) async fn admit(store: &Store, admission: Admission) -> Outcome<Admitted> {
+    let tx = store.begin().await?;
+    let admitted = decide(&tx, &admission).await?;
+    if admitted.is_new() {
+        uploads::remove(&tx, admission.tenant, admission.upload).await?;
+    } else {
+        let now = time::now(&tx).await?;
+        uploads::expire(&tx, admission.tenant, admission.upload, now).await?;
+    }
+    tx.commit().await?;
+    Ok(admitted)
+}
+
+async fn decide(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<Admitted> {
+    let (tenant, collection) = (admission.tenant, admission.header.collection);
+    // Holding the tenant makes two calls at once come one after the other.
+    time::lock_tenant(tx, tenant).await?;
+    let found: Option<i32> =
+        sql::for_tenant(tenant, "SELECT 1 FROM collections WHERE tenant_id = $1 AND id = $2", [collection.0.into()])
+            .scalar(tx)
+            .await?;
+    if found.is_none() {
+        return Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into());
+    }
+    uploads::open(tx, tenant, admission.upload).await?;
+    let now = time::now(tx).await?;
+
+    let of_collection = || {
+        documents::for_tenant(tenant)
+            .filter(documents::Column::CollectionId.eq(collection.0))
+            .filter(documents::Column::Deleting.eq(false))
+    };
+    let known =
+        of_collection().filter(documents::Column::ExternalId.eq(admission.header.external_id.as_str())).one(tx).await?;
+    if let Some(row) = known {
+        let id = DocumentId(row.id);
+        return if row.newest_sha256 == admission.sha256 {
+            give_metadata(tx, admission, &row, now).await?;
+            Ok(Admitted::Unchanged(view::require(tx, tenant, id).await?))
+        } else {
+            add_version(tx, admission, &row, now).await?;
+            Ok(Admitted::NewVersion(view::require(tx, tenant, id).await?))
+        };
+    }
+    if !admission.header.allow_duplicate {
+        let same_bytes = of_collection()
+            .filter(documents::Column::NewestSha256.eq(admission.sha256.to_vec()))
+            .order_by_asc(documents::Column::CreateTime)
+            .order_by_asc(documents::Column::Id)
+            .one(tx)
+            .await?;
+        if let Some(row) = same_bytes {
+            return Ok(Admitted::Duplicate(view::require(tx, tenant, DocumentId(row.id)).await?));
+        }
+    }
+    create(tx, admission, now).await?;
+    Ok(Admitted::Created(view::require(tx, tenant, admission.document).await?))
+}
+
+/// New metadata for a document whose bytes stay.
+async fn give_metadata(
+    tx: &DatabaseTransaction,
+    admission: &Admission,
+    row: &documents::Model,
+    now: i64,
+) -> Outcome<()> {
+    if let Some(given) = &admission.header.metadata
+        && *given != serde_json::from_str::<Metadata>(&row.metadata)?
+    {
+        let id = DocumentId(row.id);
+        metadata::write(tx, admission.tenant, id, given).await?;
+        change::touch(tx, admission.tenant, id, now).await?;
+    }
+    Ok(())
+}
+
+async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64) -> Outcome<()> {
+    let tenant = admission.tenant;
+    let row = documents::Model {
+        id: admission.document.0,
+        tenant_id: tenant.0,
+        collection_id: admission.header.collection.0,
+        external_id: admission.header.external_id.as_str().to_owned(),
+        newest_version_id: admission.version_id.0,
+        newest_version: 1,
+        newest_sha256: admission.sha256.to_vec(),
+        filename: admission.header.filename.as_str().to_owned(),
+        state: DocumentState::Uploaded.as_str().to_owned(),
+        deleting: false,
+        indexed_version_id: None,
+        indexed_version: None,
+        indexed_chunks: 0,
+        metadata: "{}".to_owned(),
+        create_time: now,
+        update_time: now,
+        revision: change::next_revision(tx, tenant).await?,
+    };
+    documents::insert(tx, row).await?;
+    document_versions::insert(tx, version_row(admission, admission.document, 1, now)).await?;
+    if let Some(given) = admission.header.metadata.as_ref().filter(|given| !given.is_empty()) {
+        metadata::write(tx, tenant, admission.document, given).await?;
+    }
+    queue_processing(tx, admission, admission.document, now).await
+}
+
+async fn add_version(tx: &DatabaseTransaction, admission: &Admission, row: &documents::Model, now: i64) -> Outcome<()> {
+    let (tenant, id) = (admission.tenant, DocumentId(row.id));
+    let number = row.newest_version + 1;
+    document_versions::insert(tx, version_row(admission, id, number, now)).await?;
+    sql::for_tenant(
+        tenant,
+        "UPDATE documents SET newest_version_id = $3, newest_version = $4, newest_sha256 = $5, filename = $6, state = $7
+            WHERE tenant_id = $1 AND id = $2",
+        [
+            row.id.into(),
+            admission.version_id.0.into(),
+            number.into(),
+            admission.sha256.to_vec().into(),
+            admission.header.filename.as_str().into(),
+            DocumentState::Uploaded.as_str().into(),
+        ],
+    )
+    .execute(tx)
+    .await?;
+    if let Some(given) = &admission.header.metadata {
+        metadata::write(tx, tenant, id, given).await?;
+    }
+    change::touch(tx, tenant, id, now).await?;
+    queue_processing(tx, admission, id, now).await
+}
+
+fn version_row(admission: &Admission, document: DocumentId, number: i32, now: i64) -> document_versions::Model {
+    document_versions::Model {
+        id: admission.version_id.0,
+        tenant_id: admission.tenant.0,
+        document_id: document.0,
+        number,
+        filename: admission.header.filename.as_str().to_owned(),
+        title: None,
+        content_type: admission.content_type.clone(),
+        size: size_column(admission.size),
+        sha256: admission.sha256.to_vec(),
+        state: DocumentState::Uploaded.as_str().to_owned(),
+        pages_total: 0,
+        pages_done: 0,
+        chunks_total: 0,
+        chunks_done: 0,
+        page_count: 0,
+        chunk_count: 0,
+        failure: None,
+        warnings: "[]".to_owned(),
+        create_time: now,
+        update_time: now,
+    }
+}
+
+async fn queue_processing(
+    tx: &DatabaseTransaction,
+    admission: &Admission,
+    document: DocumentId,
+    now: i64,
+) -> Outcome<()> {
+    let job = NewJob {
+        tenant: admission.tenant,
+        document,
+        payload: JobPayload::ProcessV1 { version_id: admission.version_id },
+        max_attempts: admission.max_attempts,
+        trace_id: &admission.trace_id,
+    };
+    queue::add(tx, job, now).await
+}

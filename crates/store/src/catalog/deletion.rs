@@ -1,0 +1,69 @@
+//! The beginning of a deletion. Its end is a job's: `jobs::deletion`.
+
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend};
+use vectrion_core::{
+    document::{Document, DocumentState},
+    ids::{DocumentId, JobId, TenantId},
+    job::JobPayload,
+};
+
+use super::{change, view};
+use crate::{
+    Store,
+    failure::Outcome,
+    jobs::queue::{self, NewJob},
+    sql, time,
+};
+
+pub(super) async fn begin(
+    store: &Store,
+    tenant: TenantId,
+    id: DocumentId,
+    job: JobId,
+    max_attempts: u32,
+    trace_id: &str,
+) -> Outcome<Document> {
+    let tx = store.begin().await?;
+    time::lock_tenant(&tx, tenant).await?;
+    let row = change::document_row(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    // A deletion that was given up is begun again.
+    if !row.deleting || row.state == DocumentState::Failed.as_str() {
+        let now = time::now(&tx).await?;
+        remove_dead_letters(&tx, tenant, id).await?;
+        cancel_waiting(&tx, tenant, id, now).await?;
+        change::set_deletion_state(&tx, tenant, &row, None, now).await?;
+        let new = NewJob { tenant, document: id, payload: JobPayload::DeleteDocumentV1 {}, max_attempts, trace_id };
+        queue::add_as(&tx, job, new, now).await?;
+    }
+    let document = view::require(&tx, tenant, id).await?;
+    tx.commit().await?;
+    Ok(document)
+}
+
+/// Nothing of a document that is being deleted can be replayed.
+pub(crate) async fn remove_dead_letters(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId) -> Outcome<()> {
+    sql::for_tenant(tenant, "DELETE FROM dead_letters WHERE tenant_id = $1 AND document_id = $2", [id.0.into()])
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Calls off the jobs that wait. One that is being claimed this moment is passed over: its claimer waits for the tenant,
+/// then finds the document being deleted, and calls it off.
+async fn cancel_waiting(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId, now: i64) -> Outcome<()> {
+    let skip = match tx.get_database_backend() {
+        DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",
+        _ => "",
+    };
+    sql::for_tenant(
+        tenant,
+        format!(
+            "UPDATE jobs SET state = 'cancelled', end_time = $3 WHERE id IN (
+                SELECT id FROM jobs WHERE tenant_id = $1 AND document_id = $2 AND state = 'pending'{skip})"
+        ),
+        [id.0.into(), now.into()],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

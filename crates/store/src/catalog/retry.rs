@@ -1,0 +1,89 @@
+//! Another try for a document that has failed.
+
+use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _, QueryOrder as _};
+use vectrion_core::{
+    Error,
+    document::{Document, DocumentState, Failure as DocumentFailure},
+    ids::{DocumentId, JobId, TenantId, VersionId},
+    job::{JobPayload, Stage},
+};
+
+use super::{change, view};
+use crate::{
+    Store,
+    failure::Outcome,
+    jobs::queue::{self, NewJob},
+    rows::{dead_letters, document_versions, documents, jobs, number},
+    time,
+};
+
+/// Tries of the new job when the one that failed is no longer there to say how many it had.
+const DEFAULT_ATTEMPTS: u32 = 5;
+
+pub(super) async fn retry(
+    store: &Store,
+    tenant: TenantId,
+    id: DocumentId,
+    job: JobId,
+    trace_id: &str,
+) -> Outcome<Document> {
+    let tx = store.begin().await?;
+    time::lock_tenant(&tx, tenant).await?;
+    let row = change::document_row(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    if row.state != DocumentState::Failed.as_str() {
+        return Err(Error::precondition(
+            "DOCUMENT_NOT_FAILED",
+            format!("the document has not failed; it is {}", row.state),
+        )
+        .with_metadata("state", row.state)
+        .into());
+    }
+    let stage = failed_stage(&tx, tenant, &row).await?;
+    let version_id = VersionId(row.newest_version_id);
+    let failed = jobs::for_tenant(tenant)
+        .filter(jobs::Column::DocumentId.eq(row.id))
+        .filter(jobs::Column::Stage.eq(stage.as_str()))
+        .filter(if stage == Stage::DeleteDocument {
+            jobs::Column::VersionId.is_null()
+        } else {
+            jobs::Column::VersionId.eq(version_id.0)
+        })
+        .order_by_desc(jobs::Column::CreateTime)
+        .order_by_desc(jobs::Column::Id)
+        .one(&tx)
+        .await?;
+    if let Some(failed) = &failed {
+        dead_letters::delete_for_tenant(tenant).filter(dead_letters::Column::JobId.eq(failed.id)).exec(&tx).await?;
+    }
+
+    let now = time::now(&tx).await?;
+    let (payload, state) = match stage {
+        Stage::ProcessDocument => (JobPayload::ProcessV1 { version_id }, DocumentState::Uploaded),
+        Stage::EmbedDocument => (JobPayload::EmbedV1 { version_id }, DocumentState::Processed),
+        Stage::DeleteDocument => (JobPayload::DeleteDocumentV1 {}, DocumentState::Deleting),
+    };
+    if stage == Stage::DeleteDocument {
+        change::set_deletion_state(&tx, tenant, &row, None, now).await?;
+    } else {
+        change::set_version_state(&tx, tenant, id, version_id, state, None, now).await?;
+    }
+    let max_attempts = failed.map_or(DEFAULT_ATTEMPTS, |job| number(job.max_attempts));
+    queue::add_as(&tx, job, NewJob { tenant, document: id, payload, max_attempts, trace_id }, now).await?;
+    let document = view::require(&tx, tenant, id).await?;
+    tx.commit().await?;
+    Ok(document)
+}
+
+async fn failed_stage(tx: &DatabaseTransaction, tenant: TenantId, row: &documents::Model) -> Outcome<Stage> {
+    if row.deleting {
+        return Ok(Stage::DeleteDocument);
+    }
+    let version = document_versions::for_tenant(tenant)
+        .filter(document_versions::Column::Id.eq(row.newest_version_id))
+        .one(tx)
+        .await?;
+    let failure: Option<DocumentFailure> =
+        version.and_then(|version| version.failure).map(|failure| serde_json::from_str(&failure)).transpose()?;
+    // Without a known stage the work begins at its beginning.
+    Ok(failure.and_then(|failure| failure.stage.parse().ok()).unwrap_or(Stage::ProcessDocument))
+}

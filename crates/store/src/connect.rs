@@ -1,0 +1,276 @@
+//! Connections: one writer and several readers on SQLite, one pool on PostgreSQL.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr as _,
+    sync::Arc,
+    time::Duration,
+};
+
+use sea_orm::{
+    AccessMode, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
+};
+use serde::Deserialize;
+use sqlx::{
+    Connection as _, Sqlite,
+    pool::PoolOptions,
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
+};
+use vectrion_core::{Error, Result};
+
+use crate::{
+    failure::{Failure, Outcome, explain_driver},
+    sql,
+};
+
+/// Settings of the connections.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Connections at the most: those that read (SQLite, which has one more that writes), or all (PostgreSQL).
+    pub max_connections: u32,
+    /// Milliseconds to wait for a free connection; then the call fails as `UNAVAILABLE`, `DATABASE_UNAVAILABLE`.
+    pub acquire_timeout_ms: u64,
+    /// Milliseconds to wait for another process that has locked the file (SQLite); then `DATABASE_BUSY`.
+    pub busy_timeout_ms: u64,
+    /// Milliseconds that a statement may take (PostgreSQL); then `DATABASE_TIMEOUT`.
+    pub statement_timeout_ms: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { max_connections: 8, acquire_timeout_ms: 10_000, busy_timeout_ms: 5_000, statement_timeout_ms: 60_000 }
+    }
+}
+
+/// The database. Clones share its connections.
+///
+/// Implements the ports [`Directory`](vectrion_core::ports::Directory), [`Catalog`](vectrion_core::ports::Catalog),
+/// [`Jobs`](vectrion_core::ports::Jobs), [`Uploads`](vectrion_core::ports::Uploads),
+/// [`Answers`](vectrion_core::ports::Answers) and [`Idempotency`](vectrion_core::ports::Idempotency). Beside the reasons
+/// that these name, every method may fail with:
+///
+/// - `UNAVAILABLE`: `DATABASE_UNAVAILABLE` (out of reach, or no connection free), `DATABASE_BUSY` (another process has
+///   locked the SQLite file);
+/// - `RESOURCE_EXHAUSTED`, `STORAGE_FULL`: the disk is full, nothing was changed;
+/// - `DEADLINE_EXCEEDED`, `DATABASE_TIMEOUT`; `ABORTED`, `TRANSACTION_CONFLICT`: the same call may succeed later;
+/// - `FAILED_PRECONDITION`: `DATABASE_READ_ONLY`, `DATABASE_LOGIN_REFUSED`, `DATABASE_MISSING`;
+/// - `DATA_LOSS`, `DATABASE_CORRUPT`;
+/// - `INTERNAL`, `DATABASE_ERROR`: a defect.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    file: Option<PathBuf>,
+    busy_timeout_ms: u64,
+}
+
+impl Store {
+    /// Connects to `sqlite://PATH` (the file is made if it is not there, readable by its owner alone) or
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`. Creates and changes no table: see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, reason `DATABASE_URL_INVALID`; else those of [`Store`]. The URL, which may hold a password, is
+    /// never part of the message.
+    pub async fn connect(url: &str, settings: &StoreSettings) -> Result<Self> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => connect_sqlite(url, settings).await,
+            Some("postgres" | "postgresql") => connect_postgres(url, settings).await,
+            _ => Err(invalid_url("must begin with `sqlite://` or `postgres://`")),
+        }
+    }
+
+    /// Whether the database answers now.
+    ///
+    /// # Errors
+    /// Those of [`Store`].
+    pub async fn check(&self) -> Result<()> {
+        let answer: Option<i32> =
+            sql::across_tenants("SELECT 1", []).scalar(self.reader()).await.map_err(Failure::from)?;
+        debug_assert_eq!(answer, Some(1));
+        Ok(())
+    }
+
+    /// Waits for the calls under way and closes all connections; later calls fail as `DATABASE_UNAVAILABLE`.
+    ///
+    /// # Errors
+    /// Those of [`Store`].
+    pub async fn close(&self) -> Result<()> {
+        // The last connection to a SQLite file moves the log into it and needs to be one that writes.
+        self.inner.reader.close_by_ref().await.map_err(Failure::from)?;
+        self.inner.writer.close_by_ref().await.map_err(Failure::from)?;
+        Ok(())
+    }
+
+    /// The path of the SQLite file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.inner.file.as_deref()
+    }
+
+    /// For reads of one statement.
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.inner.reader
+    }
+
+    /// For writes of one statement.
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.inner.writer
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.inner.writer.get_database_backend()
+    }
+
+    /// A transaction that writes. Dropped without commit, it changes nothing.
+    pub(crate) async fn begin(&self) -> Outcome<DatabaseTransaction> {
+        let sqlite_transaction_mode = match self.backend() {
+            DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
+            _ => None,
+        };
+        let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
+        Ok(self.inner.writer.begin_with_options(options).await?)
+    }
+
+    /// A transaction whose reads all see the same moment.
+    pub(crate) async fn snapshot(&self) -> Outcome<DatabaseTransaction> {
+        let options = match self.backend() {
+            DbBackend::Sqlite => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred),
+                ..Default::default()
+            },
+            _ => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                sqlite_transaction_mode: None,
+            },
+        };
+        Ok(self.inner.reader.begin_with_options(options).await?)
+    }
+
+    /// Empties SQLite's write-ahead log, in which removed rows can still be read. Gives up quietly when a reader is in
+    /// the way: the next removal, or the end of the process, does it.
+    pub(crate) async fn truncate_log(&self) -> Outcome<()> {
+        if self.backend() == DbBackend::Sqlite {
+            let usual = self.inner.busy_timeout_ms;
+            let statements =
+                format!("PRAGMA busy_timeout = 200; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {usual}");
+            self.inner.writer.execute_unprepared(&statements).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn connect_sqlite(url: &str, settings: &StoreSettings) -> Result<Store> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|error| invalid_url("is not `sqlite://PATH`").with_source(error))?;
+    let file = options.get_filename().to_path_buf();
+    if file.as_os_str().is_empty() || file.to_string_lossy().contains(":memory:") || url.contains("mode=memory") {
+        return Err(invalid_url("names no file; a database in memory cannot be shared by several connections"));
+    }
+    create_private(&file)?;
+    let options = options
+        .busy_timeout(Duration::from_millis(settings.busy_timeout_ms))
+        .foreign_keys(true)
+        .pragma("temp_store", "MEMORY")
+        .pragma("cache_size", "-16000");
+    // An acknowledged upload survives a power cut: FULL syncs the log at each commit. What is deleted is overwritten.
+    let writing = options
+        .clone()
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "ON")
+        .pragma("journal_size_limit", "67108864");
+    let reading = options.pragma("query_only", "ON");
+
+    let writer = sqlite_pool(settings, 1).connect_with(writing).await.map_err(cannot_connect)?;
+    let reader = sqlite_pool(settings, settings.max_connections).connect_with(reading).await.map_err(cannot_connect)?;
+    Ok(Store {
+        inner: Arc::new(Inner {
+            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            file: Some(file),
+            busy_timeout_ms: settings.busy_timeout_ms,
+        }),
+    })
+}
+
+fn sqlite_pool(settings: &StoreSettings, connections: u32) -> PoolOptions<Sqlite> {
+    PoolOptions::new()
+        .max_connections(connections.max(1))
+        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        // On some errors (a full disk, for one) SQLite ends the transaction by itself. The driver's own rollback fails
+        // then, it goes on counting the transaction as open, and every later one would be refused: such a connection is
+        // thrown away. The ping comes after a rollback that is still queued.
+        .before_acquire(|connection: &mut SqliteConnection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+}
+
+async fn connect_postgres(url: &str, settings: &StoreSettings) -> Result<Store> {
+    let timeout = settings.statement_timeout_ms.to_string();
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| invalid_url("is not `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"))?
+        .application_name("vectrion")
+        .options([("statement_timeout", timeout.as_str()), ("idle_in_transaction_session_timeout", timeout.as_str())]);
+    let pool = PoolOptions::new()
+        .max_connections(settings.max_connections.max(2))
+        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .connect_with(options)
+        .await
+        .map_err(cannot_connect)?;
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    Ok(Store {
+        inner: Arc::new(Inner {
+            reader: connection.clone(),
+            writer: connection,
+            file: None,
+            busy_timeout_ms: settings.busy_timeout_ms,
+        }),
+    })
+}
+
+/// Makes the file, for its owner's eyes only. SQLite gives the files beside it the same mode.
+fn create_private(file: &Path) -> Result<()> {
+    match create_new_private(file) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::unavailable(
+            "DATABASE_UNAVAILABLE",
+            format!(
+                "the database file {} cannot be made; check that its directory exists and can be written",
+                file.display()
+            ),
+        )
+        .with_source(error)),
+    }
+}
+
+/// Makes an empty file of mode 0600; one that is there is an error.
+pub(crate) fn create_new_private(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
+}
+
+fn invalid_url(rule: &str) -> Error {
+    Error::invalid("DATABASE_URL_INVALID", format!("database.url {rule}")).with_violation("database.url", rule)
+}
+
+fn cannot_connect(error: sqlx::Error) -> Error {
+    explain_driver(&error).with_source(error)
+}

@@ -1,0 +1,137 @@
+//! Outcomes of mutations by request id.
+
+use async_trait::async_trait;
+use sea_orm::{ConnectionTrait as _, DbBackend, FromQueryResult};
+use uuid::Uuid;
+use vectrion_core::{
+    Result,
+    ids::TenantId,
+    ports::idempotency::{Claimed, Idempotency},
+};
+
+use crate::{
+    Store,
+    failure::{Failure, Outcome},
+    sql, time,
+};
+
+#[async_trait]
+impl Idempotency for Store {
+    async fn claim_request(
+        &self,
+        tenant: TenantId,
+        request: Uuid,
+        method: &str,
+        parameters: [u8; 32],
+        claim_ms: i64,
+    ) -> Result<Claimed> {
+        Ok(claim(self, tenant, request, method, &parameters, claim_ms).await?)
+    }
+
+    async fn settle_request(&self, tenant: TenantId, request: Uuid, outcome: Vec<u8>) -> Result<()> {
+        // The first outcome stays: it may have been replayed.
+        sql::for_tenant(
+            tenant,
+            "UPDATE requests SET outcome = $3 WHERE tenant_id = $1 AND request_id = $2 AND outcome IS NULL",
+            [request.into(), outcome.into()],
+        )
+        .execute(self.writer())
+        .await
+        .map_err(Failure::from)?;
+        Ok(())
+    }
+
+    async fn forget_request(&self, tenant: TenantId, request: Uuid) -> Result<()> {
+        sql::for_tenant(
+            tenant,
+            "DELETE FROM requests WHERE tenant_id = $1 AND request_id = $2 AND outcome IS NULL",
+            [request.into()],
+        )
+        .execute(self.writer())
+        .await
+        .map_err(Failure::from)?;
+        Ok(())
+    }
+
+    async fn purge_requests(&self, keep_ms: i64) -> Result<u64> {
+        let now = time::now_expression(self.backend());
+        let removed =
+            sql::across_tenants(format!("DELETE FROM requests WHERE create_time < {now} - $1"), [keep_ms.into()])
+                .execute(self.writer())
+                .await
+                .map_err(Failure::from)?;
+        Ok(removed)
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Known {
+    method: String,
+    parameters: Vec<u8>,
+    outcome: Option<Vec<u8>>,
+    claim_expire_time: i64,
+}
+
+async fn claim(
+    store: &Store,
+    tenant: TenantId,
+    request: Uuid,
+    method: &str,
+    parameters: &[u8; 32],
+    claim_ms: i64,
+) -> Outcome<Claimed> {
+    let tx = store.begin().await?;
+    let now = time::now(&tx).await?;
+    let inserted = sql::for_tenant(
+        tenant,
+        "INSERT INTO requests (tenant_id, request_id, method, parameters, create_time, claim_expire_time)
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, request_id) DO NOTHING",
+        [request.into(), method.into(), parameters.to_vec().into(), now.into(), now.saturating_add(claim_ms).into()],
+    )
+    .execute(&tx)
+    .await?;
+    if inserted > 0 {
+        tx.commit().await?;
+        return Ok(Claimed::New);
+    }
+    let lock = match tx.get_database_backend() {
+        DbBackend::Postgres => " FOR UPDATE",
+        _ => "",
+    };
+    let known: Option<Known> = sql::for_tenant(
+        tenant,
+        format!(
+            "SELECT method, parameters, outcome, claim_expire_time FROM requests
+                WHERE tenant_id = $1 AND request_id = $2{lock}"
+        ),
+        [request.into()],
+    )
+    .one(&tx)
+    .await?;
+    // Gone between the two statements: given free by the call that had it.
+    let Some(known) = known else { return Ok(Claimed::InProgress) };
+    let same = known.method == method && known.parameters == parameters;
+    match known.outcome {
+        Some(outcome) if same => Ok(Claimed::Replay(outcome)),
+        None if known.claim_expire_time <= time::now(&tx).await? => {
+            sql::for_tenant(
+                tenant,
+                "UPDATE requests SET method = $3, parameters = $4, create_time = $5, claim_expire_time = $6
+                    WHERE tenant_id = $1 AND request_id = $2",
+                [
+                    request.into(),
+                    method.into(),
+                    parameters.to_vec().into(),
+                    now.into(),
+                    now.saturating_add(claim_ms).into(),
+                ],
+            )
+            .execute(&tx)
+            .await?;
+            tx.commit().await?;
+            Ok(Claimed::New)
+        }
+        None if same => Ok(Claimed::InProgress),
+        _ => Ok(Claimed::Reused),
+    }
+}

@@ -1,0 +1,140 @@
+//! Jobs, leases, and what the stages commit.
+
+mod claim;
+mod commit;
+mod dead_letters;
+mod deletion;
+mod depth;
+mod ending;
+mod lease;
+mod lists;
+pub(crate) mod queue;
+mod reaping;
+mod workers;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use vectrion_core::{
+    Error, Result,
+    document::{Document, Failure, Progress},
+    ids::{DeadLetterId, JobId, TenantId, VersionId, WorkerId},
+    job::{DeadLetter, Job, Lease, Stage, Worker},
+    page::{Page, PageRequest},
+    ports::jobs::{JobFilter, Jobs, ProcessedVersion, QueueDepth},
+};
+
+use crate::Store;
+
+#[async_trait]
+impl Jobs for Store {
+    async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Lease>> {
+        Ok(claim::claim(self, stages, worker, lease_for).await?)
+    }
+
+    async fn heartbeat(&self, lease: &Lease, lease_for: Duration, progress: Option<Progress>) -> Result<()> {
+        Ok(lease::extend(self, lease, lease_for, progress).await?)
+    }
+
+    async fn job_document(&self, lease: &Lease) -> Result<Option<Document>> {
+        Ok(lease::document(&self.snapshot().await?, lease).await?)
+    }
+
+    async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()> {
+        Ok(commit::processing(self, lease, processed, next_attempts).await?)
+    }
+
+    async fn finish_embedding(&self, lease: &Lease) -> Result<()> {
+        Ok(commit::embedding(self, lease).await?)
+    }
+
+    async fn versions_to_delete(&self, lease: &Lease) -> Result<Vec<VersionId>> {
+        Ok(deletion::versions(&self.snapshot().await?, lease).await?)
+    }
+
+    async fn finish_deletion(&self, lease: &Lease) -> Result<()> {
+        Ok(deletion::finish(self, lease).await?)
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        Ok(ending::release(self, lease).await?)
+    }
+
+    async fn cancel(&self, lease: &Lease) -> Result<()> {
+        Ok(ending::cancel(self, lease).await?)
+    }
+
+    async fn retry_later(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()> {
+        Ok(ending::retry_later(self, lease, error, delay).await?)
+    }
+
+    async fn put_off(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()> {
+        Ok(ending::put_off(self, lease, error, delay).await?)
+    }
+
+    async fn fail(&self, lease: &Lease, failure: Failure) -> Result<DeadLetter> {
+        Ok(ending::fail(self, lease, failure).await?)
+    }
+
+    async fn reap(&self, max_interruptions: u32) -> Result<u64> {
+        Ok(reaping::reap(self, reaping::Which::Expired, max_interruptions).await?)
+    }
+
+    async fn reap_all(&self, max_interruptions: u32) -> Result<u64> {
+        Ok(reaping::reap(self, reaping::Which::All, max_interruptions).await?)
+    }
+
+    async fn next_ready_in(&self, stages: &[Stage]) -> Result<Option<Duration>> {
+        Ok(depth::next_ready_in(self.reader(), stages).await?)
+    }
+
+    async fn list_jobs(&self, tenant: TenantId, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>> {
+        Ok(lists::jobs(self.reader(), tenant, filter, page).await?)
+    }
+
+    async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>> {
+        Ok(lists::job(self.reader(), tenant, id).await?)
+    }
+
+    async fn list_dead_letters(
+        &self,
+        tenant: TenantId,
+        reason: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetter>> {
+        Ok(dead_letters::list(self.reader(), tenant, reason, page).await?)
+    }
+
+    async fn dead_letter(&self, tenant: TenantId, id: DeadLetterId) -> Result<Option<DeadLetter>> {
+        Ok(dead_letters::by_id(self.reader(), tenant, id).await?)
+    }
+
+    async fn replay_dead_letter(&self, tenant: TenantId, id: DeadLetterId, trace_id: &str) -> Result<Job> {
+        Ok(dead_letters::replay(self, tenant, id, trace_id).await?)
+    }
+
+    async fn worker_heartbeat(&self, worker: &WorkerId, host: &str, stages: &[Stage], draining: bool) -> Result<()> {
+        Ok(workers::heartbeat(self, worker, host, stages, draining).await?)
+    }
+
+    async fn remove_worker(&self, worker: &WorkerId) -> Result<()> {
+        Ok(workers::remove(self, worker).await?)
+    }
+
+    async fn list_workers(&self, within: Duration) -> Result<Vec<Worker>> {
+        Ok(workers::list(&self.snapshot().await?, within).await?)
+    }
+
+    async fn queue_depths(&self) -> Result<Vec<QueueDepth>> {
+        Ok(depth::queues(self.reader()).await?)
+    }
+
+    async fn purge_jobs(&self, keep_ms: i64) -> Result<u64> {
+        Ok(depth::purge(self, keep_ms).await?)
+    }
+}
+
+/// Milliseconds of a duration, as the database counts them.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}

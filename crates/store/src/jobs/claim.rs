@@ -1,0 +1,240 @@
+//! The fair claim.
+//!
+//! For each stage, the index of waiting jobs is in order of tenant, then of the time since when a job waits. A recursive
+//! query steps from tenant to tenant in it, so that finding every tenant that waits, with its oldest job, takes a look-up
+//! or two each, however many jobs there are. The tenant with the fewest running jobs comes first; its oldest job whose
+//! document nobody works on is claimed.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult};
+use uuid::Uuid;
+use vectrion_core::{
+    document::DocumentState,
+    ids::{DocumentId, JobId, TenantId, VersionId, WorkerId},
+    job::{JobPayload, Lease, Stage},
+};
+
+use super::{lease, millis, queue};
+use crate::{
+    Store,
+    catalog::change,
+    failure::Outcome,
+    rows::jobs,
+    sql::{self, Sql},
+    time,
+};
+
+/// Candidates looked at in a call. One that turns out not to be free any more is passed over.
+const TRIES: u32 = 16;
+
+pub(super) async fn claim(
+    store: &Store,
+    stages: &[Stage],
+    worker: &WorkerId,
+    lease_for: Duration,
+) -> Outcome<Option<Lease>> {
+    // Without anything to do, which is the rule, no transaction is opened.
+    if stages.is_empty() || waiting_tenants(store.reader(), stages).await?.is_empty() {
+        return Ok(None);
+    }
+    for _ in 0..TRIES {
+        let tx = store.begin().await?;
+        let Some(candidate) = candidate(&tx, stages).await? else { return Ok(None) };
+        match take(&tx, candidate, worker, lease_for).await? {
+            Taken::Lease(lease) => {
+                tx.commit().await?;
+                return Ok(Some(*lease));
+            }
+            Taken::CalledOff => tx.commit().await?,
+            Taken::Busy => tx.rollback().await?,
+        }
+    }
+    Ok(None)
+}
+
+/// A tenant with a job that is ready in a stage.
+#[derive(FromQueryResult)]
+struct Waiting {
+    tenant_id: Uuid,
+}
+
+/// Tenants with ready jobs, fewest running jobs first, then longest waiting. A tenant may occur once for each stage.
+async fn waiting_tenants<C: ConnectionTrait>(connection: &C, stages: &[Stage]) -> Outcome<Vec<Waiting>> {
+    let now = time::now_expression(connection.get_database_backend());
+    let mut query = sql::across_tenants("WITH RECURSIVE stages(stage) AS (", []);
+    add_stages(&mut query, stages);
+    query.push(
+        "), heads(stage, tenant_id) AS (
+            SELECT s.stage, (SELECT j.tenant_id FROM jobs j WHERE j.state = 'pending' AND j.stage = s.stage
+                ORDER BY j.tenant_id LIMIT 1) FROM stages s
+            UNION ALL
+            SELECT h.stage, (SELECT j.tenant_id FROM jobs j WHERE j.state = 'pending' AND j.stage = h.stage
+                AND j.tenant_id > h.tenant_id ORDER BY j.tenant_id LIMIT 1) FROM heads h WHERE h.tenant_id IS NOT NULL
+        ), waiting AS (
+            SELECT h.tenant_id,
+                (SELECT j.run_time FROM jobs j WHERE j.state = 'pending' AND j.stage = h.stage
+                    AND j.tenant_id = h.tenant_id ORDER BY j.run_time LIMIT 1) AS run_time,
+                (SELECT COUNT(*) FROM jobs r WHERE r.state = 'running' AND r.tenant_id = h.tenant_id) AS running
+            FROM heads h WHERE h.tenant_id IS NOT NULL
+        ) SELECT w.tenant_id FROM waiting w WHERE w.run_time <= ",
+    );
+    query.push(now).push(" ORDER BY w.running, w.run_time");
+    Ok(query.all(connection).await?)
+}
+
+fn add_stages(query: &mut Sql, stages: &[Stage]) {
+    for (i, stage) in stages.iter().enumerate() {
+        query.push(if i == 0 { "SELECT " } else { " UNION SELECT " });
+        query.push("CAST(").bind(stage.as_str()).push(" AS TEXT)");
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Candidate {
+    id: Uuid,
+    tenant_id: Uuid,
+    run_time: i64,
+}
+
+/// The fairest ready job whose document nobody works on. On PostgreSQL its row is locked, and rows that others have
+/// locked are passed over.
+async fn candidate(tx: &DatabaseTransaction, stages: &[Stage]) -> Outcome<Option<Candidate>> {
+    let now = time::now(tx).await?;
+    let lock = match tx.get_database_backend() {
+        DbBackend::Postgres => " FOR UPDATE OF j SKIP LOCKED",
+        _ => "",
+    };
+    let mut seen = Vec::new();
+    for Waiting { tenant_id } in waiting_tenants(tx, stages).await? {
+        if seen.contains(&tenant_id) {
+            continue;
+        }
+        seen.push(tenant_id);
+        let mut query = sql::across_tenants("", []);
+        for (i, stage) in stages.iter().enumerate() {
+            query.push(if i == 0 { "" } else { " UNION ALL " });
+            query
+                .push(
+                    "SELECT * FROM (SELECT j.id, j.tenant_id, j.run_time FROM jobs j
+                        WHERE j.state = 'pending' AND j.stage = ",
+                )
+                .bind(stage.as_str())
+                .push(" AND j.tenant_id = ")
+                .bind(tenant_id)
+                .push(" AND j.run_time <= ")
+                .bind(now)
+                .push(
+                    " AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running'
+                        AND r.document_id = j.document_id AND r.lease_expire_time > ",
+                )
+                .bind(now)
+                .push(&format!(") ORDER BY j.run_time, j.id LIMIT 1{lock}) AS stage_{i}"));
+        }
+        let candidates: Vec<Candidate> = query.all(tx).await?;
+        let oldest = candidates.into_iter().min_by_key(|candidate| (candidate.run_time, candidate.id));
+        if oldest.is_some() {
+            return Ok(oldest);
+        }
+    }
+    Ok(None)
+}
+
+enum Taken {
+    Lease(Box<Lease>),
+    /// Its document is being deleted, or gone: the job was cancelled.
+    CalledOff,
+    /// Somebody began to work on its document meanwhile.
+    Busy,
+}
+
+async fn take(
+    tx: &DatabaseTransaction,
+    candidate: Candidate,
+    worker: &WorkerId,
+    lease_for: Duration,
+) -> Outcome<Taken> {
+    let (tenant, id) = (TenantId(candidate.tenant_id), JobId(candidate.id));
+    // From here on nothing about the tenant's documents changes; what was seen before is looked at again.
+    time::lock_tenant(tx, tenant).await?;
+    let now = time::now(tx).await?;
+    let Some(row) = lease::row(tx, tenant, id).await? else { return Ok(Taken::Busy) };
+    let document = DocumentId(row.document_id);
+    let busy: Option<i32> = sql::for_tenant(
+        tenant,
+        "SELECT 1 FROM jobs WHERE tenant_id = $1 AND state = 'running' AND document_id = $2 AND lease_expire_time > $3
+            LIMIT 1",
+        [document.0.into(), now.into()],
+    )
+    .scalar(tx)
+    .await?;
+    if busy.is_some() || row.state != "pending" {
+        return Ok(Taken::Busy);
+    }
+    let payload: JobPayload = serde_json::from_str(&row.payload)?;
+    let deletes_document = payload == JobPayload::DeleteDocumentV1 {};
+    match change::document_row(tx, tenant, document).await? {
+        Some(document) if document.deleting == deletes_document => {}
+        _ => {
+            lease::end(tx, &row, "cancelled", now).await?;
+            return Ok(Taken::CalledOff);
+        }
+    }
+    move_on(tx, tenant, document, &payload, now).await?;
+    let claimed = jobs::Model {
+        state: "running".to_owned(),
+        attempts: row.attempts + 1,
+        worker_id: Some(worker.0.clone()),
+        lease_token: row.lease_token + 1,
+        lease_expire_time: Some(now.saturating_add(millis(lease_for))),
+        start_time: Some(now),
+        ..row
+    };
+    sql::for_tenant(
+        tenant,
+        "UPDATE jobs SET state = 'running', attempts = $3, worker_id = $4, lease_token = $5, lease_expire_time = $6,
+            start_time = $7 WHERE tenant_id = $1 AND id = $2",
+        [
+            id.0.into(),
+            claimed.attempts.into(),
+            worker.0.as_str().into(),
+            claimed.lease_token.into(),
+            claimed.lease_expire_time.into(),
+            now.into(),
+        ],
+    )
+    .execute(tx)
+    .await?;
+    let token = claimed.lease_token;
+    Ok(Taken::Lease(Box::new(Lease { job: queue::job_of(claimed)?, token })))
+}
+
+/// Shows that the work on a version has begun.
+async fn move_on(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    document: DocumentId,
+    payload: &JobPayload,
+    now: i64,
+) -> Outcome<()> {
+    let (version, state, progress) = match payload {
+        JobPayload::ProcessV1 { version_id } => {
+            (*version_id, DocumentState::Processing, "pages_total = 0, pages_done = 0")
+        }
+        JobPayload::EmbedV1 { version_id } => (*version_id, DocumentState::Embedding, "chunks_done = 0"),
+        JobPayload::DeleteVersionV1 { .. } | JobPayload::DeleteDocumentV1 {} => return Ok(()),
+    };
+    reset_progress(tx, tenant, version, progress).await?;
+    change::set_version_state(tx, tenant, document, version, state, None, now).await
+}
+
+async fn reset_progress(tx: &DatabaseTransaction, tenant: TenantId, version: VersionId, to: &str) -> Outcome<()> {
+    sql::for_tenant(
+        tenant,
+        format!("UPDATE document_versions SET {to} WHERE tenant_id = $1 AND id = $2"),
+        [version.0.into()],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

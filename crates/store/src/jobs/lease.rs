@@ -1,0 +1,166 @@
+//! Leases: the right to work on a job, for a while.
+
+use std::time::Duration;
+
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, QueryFilter as _, QuerySelect as _};
+use vectrion_core::{
+    Error, ErrorKind,
+    document::{Document, Progress},
+    ids::{DocumentId, JobId, TenantId},
+    job::{JobPayload, Lease},
+};
+
+use super::millis;
+use crate::{
+    Store,
+    catalog::{change, view},
+    failure::Outcome,
+    rows::{column, documents, jobs},
+    sql, time,
+};
+
+/// A job whose lease was checked, and which nobody else changes before the transaction ends.
+pub(super) struct Held {
+    pub(super) row: jobs::Model,
+    pub(super) tenant: TenantId,
+    pub(super) document: DocumentId,
+    pub(super) payload: JobPayload,
+    pub(super) now: i64,
+}
+
+/// Locks the job of a lease and checks the lease. Of the locks, this comes first.
+pub(super) async fn hold(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Held> {
+    let tenant = lease.job.tenant;
+    let row = jobs::for_tenant(tenant)
+        .filter(jobs::Column::Id.eq(lease.job.id.0))
+        .lock_exclusive()
+        .one(tx)
+        .await?
+        .ok_or_else(lost)?;
+    let now = time::now(tx).await?;
+    if !is_current(&row, lease, now) {
+        return Err(lost().into());
+    }
+    Ok(Held { tenant, document: DocumentId(row.document_id), payload: serde_json::from_str(&row.payload)?, row, now })
+}
+
+impl Held {
+    /// The document of the job, with its tenant held; none if it is being deleted and the job is not its deletion.
+    pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
+        time::lock_tenant(tx, self.tenant).await?;
+        let deletes = self.payload == JobPayload::DeleteDocumentV1 {};
+        let row = change::document_row(tx, self.tenant, self.document).await?;
+        Ok(row.filter(|row| row.deleting == deletes))
+    }
+}
+
+/// Calls the job off because its document is being deleted.
+pub(super) async fn call_off(tx: DatabaseTransaction, held: &Held) -> Outcome<Error> {
+    end(&tx, &held.row, "cancelled", held.now).await?;
+    tx.commit().await?;
+    Ok(Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "the document is being deleted; the job was called off"))
+}
+
+/// Ends a job.
+pub(super) async fn end(tx: &DatabaseTransaction, row: &jobs::Model, state: &str, now: i64) -> Outcome<()> {
+    sql::for_tenant(
+        TenantId(row.tenant_id),
+        "UPDATE jobs SET state = $3, end_time = $4, worker_id = NULL, lease_expire_time = NULL
+            WHERE tenant_id = $1 AND id = $2",
+        [row.id.into(), state.into(), now.into()],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A job's row.
+pub(super) async fn row<C: ConnectionTrait>(
+    connection: &C,
+    tenant: TenantId,
+    id: JobId,
+) -> Outcome<Option<jobs::Model>> {
+    Ok(jobs::for_tenant(tenant).filter(jobs::Column::Id.eq(id.0)).one(connection).await?)
+}
+
+/// Checks a lease for a read.
+pub(super) async fn check(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<()> {
+    let row = row(tx, lease.job.tenant, lease.job.id).await?.ok_or_else(lost)?;
+    let now = time::now(tx).await?;
+    if is_current(&row, lease, now) { Ok(()) } else { Err(lost().into()) }
+}
+
+pub(super) async fn document(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Option<Document>> {
+    check(tx, lease).await?;
+    let job = &lease.job;
+    let deletes = job.payload == JobPayload::DeleteDocumentV1 {};
+    let row = change::document_row(tx, job.tenant, job.document).await?;
+    if row.is_none_or(|row| row.deleting != deletes) {
+        return Ok(None);
+    }
+    match job.payload.version_id() {
+        Some(version) => view::version_by_id(tx, job.tenant, job.document, version).await,
+        None => view::newest(tx, job.tenant, job.document).await,
+    }
+}
+
+/// Puts off the end of a lease: one statement, and only if progress was made a few more.
+pub(super) async fn extend(
+    store: &Store,
+    lease: &Lease,
+    lease_for: Duration,
+    progress: Option<Progress>,
+) -> Outcome<()> {
+    let tenant = lease.job.tenant;
+    let now = time::now_expression(store.backend());
+    let extend = sql::for_tenant(
+        tenant,
+        format!(
+            "UPDATE jobs SET lease_expire_time = {now} + $4
+                WHERE tenant_id = $1 AND id = $2 AND lease_token = $3 AND state = 'running' AND lease_expire_time > {now}"
+        ),
+        [lease.job.id.0.into(), lease.token.into(), millis(lease_for).into()],
+    );
+    let (Some(progress), Some(version)) = (progress, lease.job.payload.version_id()) else {
+        return if extend.execute(store.writer()).await? == 1 { Ok(()) } else { Err(lost().into()) };
+    };
+    let tx = store.begin().await?;
+    if extend.execute(&tx).await? != 1 {
+        return Err(lost().into());
+    }
+    time::lock_tenant(&tx, tenant).await?;
+    let now = time::now(&tx).await?;
+    let changed = sql::for_tenant(
+        tenant,
+        "UPDATE document_versions SET pages_total = $3, pages_done = $4, chunks_total = $5, chunks_done = $6,
+            update_time = $7
+            WHERE tenant_id = $1 AND id = $2
+            AND (pages_total <> $3 OR pages_done <> $4 OR chunks_total <> $5 OR chunks_done <> $6)",
+        [
+            version.0.into(),
+            column(progress.pages_total).into(),
+            column(progress.pages_done).into(),
+            column(progress.chunks_total).into(),
+            column(progress.chunks_done).into(),
+            now.into(),
+        ],
+    )
+    .execute(&tx)
+    .await?;
+    if changed > 0 {
+        change::touch(&tx, tenant, lease.job.document, now).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+fn is_current(row: &jobs::Model, lease: &Lease, now: i64) -> bool {
+    row.state == "running"
+        && row.lease_token == lease.token
+        && row.lease_expire_time.is_some_and(|expire_time| expire_time > now)
+}
+
+/// Somebody else has the job, or may have it any moment.
+pub(super) fn lost() -> Error {
+    Error::new(ErrorKind::Aborted, "LEASE_LOST", "the lease of the job has run out, or another worker has claimed it")
+}

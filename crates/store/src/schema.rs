@@ -1,0 +1,163 @@
+//! The version of the tables: what it is, and bringing it up to date.
+
+use std::path::{Path, PathBuf};
+
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend};
+use sea_orm_migration::{MigratorTrait, SchemaManager};
+use vectrion_core::{Error, Result};
+use vectrion_migrations::Migrator;
+
+use crate::{
+    Store,
+    connect::create_new_private,
+    failure::{Failure, Outcome},
+    sql,
+};
+
+/// Advisory lock that keeps two migrations apart on PostgreSQL, whose migrator takes none of its own.
+const MIGRATION_LOCK: i64 = 0x7665_6374_7269_6f6e;
+
+/// How the tables compare with what this program needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaStatus {
+    /// They are as needed.
+    UpToDate,
+    /// These migrations are missing, oldest first; on a new database all of them.
+    Behind(Vec<String>),
+    /// A newer program has applied these migrations, which this one does not know.
+    Ahead(Vec<String>),
+}
+
+/// What [`Store::migrate`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Migrations applied, oldest first.
+    pub applied: Vec<String>,
+    /// Copy of the SQLite file from before; none if it was new or up to date.
+    pub backup: Option<PathBuf>,
+}
+
+impl Store {
+    /// Compares the tables with what this program needs. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Store`].
+    pub async fn schema_status(&self) -> Result<SchemaStatus> {
+        Ok(self.status::<Migrator>().await?)
+    }
+
+    /// Brings the tables up to date: all that is missing in one transaction, one process at a time. An existing SQLite
+    /// file is copied first, to `<file>.before-<migration>` beside it.
+    ///
+    /// # Errors
+    /// `FAILED_PRECONDITION`, reason `SCHEMA_TOO_NEW`, if a newer program has been here; else those of [`Store`].
+    pub async fn migrate(&self) -> Result<Migrated> {
+        Ok(self.migrate_with::<Migrator>().await?)
+    }
+
+    async fn status<M: MigratorTrait>(&self) -> Outcome<SchemaStatus> {
+        Ok(compare::<M>(&applied(&self.snapshot().await?).await?))
+    }
+
+    async fn migrate_with<M: MigratorTrait>(&self) -> Outcome<Migrated> {
+        let backup = match self.status::<M>().await? {
+            SchemaStatus::UpToDate => return Ok(Migrated::default()),
+            SchemaStatus::Ahead(unknown) => return Err(too_new(&unknown).into()),
+            SchemaStatus::Behind(missing) => self.back_up(&missing).await?,
+        };
+        let tx = self.begin().await?;
+        if tx.get_database_backend() == DbBackend::Postgres {
+            tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+            sql::across_tenants("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).execute(&tx).await?;
+        }
+        let before = applied(&tx).await?;
+        if let SchemaStatus::Ahead(unknown) = compare::<M>(&before) {
+            return Err(too_new(&unknown).into());
+        }
+        M::up(&tx, None).await?;
+        let after = applied(&tx).await?;
+        tx.commit().await?;
+        let applied: Vec<String> = after.into_iter().filter(|name| !before.contains(name)).collect();
+        tracing::info!(migrations = applied.len(), backup = ?backup, "database schema brought up to date");
+        Ok(Migrated { applied, backup })
+    }
+
+    /// Copies an existing SQLite file, before the first of the missing migrations changes it.
+    async fn back_up(&self, missing: &[String]) -> Outcome<Option<PathBuf>> {
+        let (Some(file), Some(first)) = (self.file(), missing.first()) else { return Ok(None) };
+        if applied(&self.snapshot().await?).await?.is_empty() {
+            return Ok(None);
+        }
+        let copy = beside(file, &format!("before-{first}"));
+        let unfinished = beside(file, &format!("before-{first}.tmp"));
+        // A copy that an earlier attempt left unfinished.
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot_copy(&copy, error)),
+            _ => {}
+        }
+        create_new_private(&unfinished).map_err(|error| cannot_copy(&copy, error))?;
+        let target = unfinished.to_str().ok_or_else(|| {
+            Error::precondition("DATABASE_PATH_INVALID", "the path of the database file is not valid UTF-8")
+        })?;
+        sql::across_tenants("VACUUM INTO $1", [target.into()]).execute(self.writer()).await?;
+        make_durable(&unfinished, &copy).map_err(|error| cannot_copy(&copy, error))?;
+        Ok(Some(copy))
+    }
+}
+
+/// Names of the migrations that were applied, oldest first.
+async fn applied(tx: &DatabaseTransaction) -> Outcome<Vec<String>> {
+    if !SchemaManager::new(tx).has_table("schema_migrations").await? {
+        return Ok(Vec::new());
+    }
+    Ok(sql::across_tenants("SELECT version FROM schema_migrations ORDER BY version", []).scalars(tx).await?)
+}
+
+fn known<M: MigratorTrait>() -> Vec<String> {
+    M::migrations().iter().map(|migration| migration.name().to_owned()).collect()
+}
+
+fn compare<M: MigratorTrait>(applied: &[String]) -> SchemaStatus {
+    let known = known::<M>();
+    let unknown: Vec<String> = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
+    if !unknown.is_empty() {
+        return SchemaStatus::Ahead(unknown);
+    }
+    let missing: Vec<String> = known.into_iter().filter(|name| !applied.contains(name)).collect();
+    if missing.is_empty() { SchemaStatus::UpToDate } else { SchemaStatus::Behind(missing) }
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Gives the finished copy its name, so that it survives a power cut. `VACUUM INTO` does not sync.
+fn make_durable(unfinished: &Path, copy: &Path) -> std::io::Result<()> {
+    std::fs::File::open(unfinished)?.sync_all()?;
+    std::fs::rename(unfinished, copy)?;
+    match copy.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => std::fs::File::open(directory)?.sync_all(),
+        _ => std::fs::File::open(".")?.sync_all(),
+    }
+}
+
+fn cannot_copy(copy: &Path, error: std::io::Error) -> Failure {
+    Error::unavailable(
+        "DATABASE_BACKUP_FAILED",
+        format!("the database cannot be copied to {} before its migration; nothing was changed", copy.display()),
+    )
+    .with_source(error)
+    .into()
+}
+
+fn too_new(unknown: &[String]) -> Error {
+    Error::precondition(
+        "SCHEMA_TOO_NEW",
+        "the database was brought up to date by a newer version of Vectrion; use that version, or restore the copy made \
+         before",
+    )
+    .with_metadata("migrations", unknown.join(", "))
+}

@@ -1,0 +1,39 @@
+//! The database's clock, and the lock that orders the changes of a tenant.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use vectrion_core::ids::TenantId;
+
+use crate::{
+    failure::{Outcome, damaged},
+    sql,
+};
+
+/// The current time in milliseconds since the epoch, as an expression. On PostgreSQL it moves on within a transaction
+/// (`now()` would not), on SQLite within a statement it does not.
+pub(crate) fn now_expression(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+        _ => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
+    }
+}
+
+/// The current time by the database's clock. Read it after the locks were taken: waiting for them takes time.
+pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Outcome<i64> {
+    let expression = now_expression(connection.get_database_backend());
+    let now = sql::across_tenants(format!("SELECT {expression}"), []).scalar(connection).await?;
+    Ok(now.ok_or_else(|| damaged("the clock gave no row"))?)
+}
+
+/// Makes this transaction the only one that changes documents of the tenant. Says whether there is such a tenant.
+///
+/// On SQLite a writing transaction is alone in any case.
+pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<bool> {
+    let lock = match tx.get_database_backend() {
+        // Weaker than FOR UPDATE: rows that refer to the tenant can still be inserted by others.
+        DbBackend::Postgres => " FOR NO KEY UPDATE",
+        _ => "",
+    };
+    let found: Option<i32> =
+        sql::for_tenant(tenant, format!("SELECT 1 FROM tenants WHERE id = $1{lock}"), []).scalar(tx).await?;
+    Ok(found.is_some())
+}
