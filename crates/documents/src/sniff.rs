@@ -57,7 +57,7 @@ pub fn sniff(head: &[u8], filename: &str) -> Result<MediaType> {
     if head.is_empty() {
         return Err(Error::invalid(
             "EMPTY_FILE",
-            "The file has no bytes. Check that it was saved or copied completely.",
+            "the file has no bytes: check that it was saved or copied completely",
         ));
     }
     let named = NameHint::of(filename);
@@ -90,7 +90,7 @@ pub fn sniff(head: &[u8], filename: &str) -> Result<MediaType> {
 fn unsupported(what: &str) -> Error {
     Error::invalid(
         "UNSUPPORTED_TYPE",
-        format!("This type of file cannot be read: {what}. Supported are PDF, plain text, Markdown and HTML."),
+        format!("this type of file cannot be read: {what}; supported are PDF, plain text, Markdown and HTML"),
     )
     .with_metadata("supported", MediaType::ALL.map(MediaType::as_str).join(", "))
 }
@@ -214,7 +214,7 @@ mod tests {
             let error = sniff(head, name).expect_err(name);
             assert_eq!(error.reason(), "UNSUPPORTED_TYPE", "{name}");
             assert!(error.message().contains(what), "{name}: {error}");
-            assert!(error.message().contains("Supported are PDF"), "{error}");
+            assert!(error.message().contains("supported are PDF"), "{error}");
         }
     }
 

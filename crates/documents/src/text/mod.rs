@@ -27,7 +27,7 @@ pub struct TextSettings {
     /// Bytes of a Markdown file at the most. Reading one takes up to sixty times its size in memory when it is hostile.
     pub max_markdown_bytes: u64,
     /// Characters of text taken from one file at the most.
-    pub max_chars: usize,
+    pub max_characters: usize,
     /// Seconds of reading one file at the most.
     pub time_limit_s: u64,
 }
@@ -38,7 +38,7 @@ impl Default for TextSettings {
             max_plain_bytes: 64 << 20,
             max_html_bytes: 32 << 20,
             max_markdown_bytes: 8 << 20,
-            max_chars: 50_000_000,
+            max_characters: 50_000_000,
             time_limit_s: 30,
         }
     }
@@ -71,14 +71,14 @@ pub fn read(bytes: &[u8], kind: MediaType, settings: &TextSettings) -> Result<Ex
         MediaType::Markdown => markdown::read(&decoded.text, &budget)?,
         MediaType::Html => html::read(&decoded.text, &budget)?,
         MediaType::Pdf => {
-            return Err(Error::invalid("UNSUPPORTED_TYPE", "A PDF file is not text; it is read by another parser."));
+            return Err(Error::invalid("UNSUPPORTED_TYPE", "a PDF file is not text: it is read by another parser"));
         }
     };
     if decoded.lossy {
         extracted.warnings.push(Warning {
             reason: "UNDECODABLE_BYTES".to_owned(),
             message: format!(
-                "Some bytes make no sense in the file's encoding ({}) and were replaced. Save the file as UTF-8.",
+                "some bytes make no sense in the file's encoding ({}) and were replaced: save the file as UTF-8",
                 decoded.encoding
             ),
         });
@@ -96,8 +96,14 @@ pub fn check_size(bytes: u64, kind: MediaType, settings: &TextSettings) -> Resul
         return Ok(());
     }
     let message =
-        format!("The file has {bytes} bytes; {} may have {most}. Split it into smaller files.", kind.as_str());
+        format!("the file has {bytes} bytes and the limit for {} is {most}: split it into smaller files", kind.as_str());
     Err(limit(message))
+}
+
+/// The file took longer than it may.
+pub(crate) fn timed_out(seconds: u64) -> Error {
+    let message = format!("the file could not be read within {seconds} s: it may be damaged; split or simplify it");
+    Error::precondition("EXTRACTION_TIMEOUT", message)
 }
 
 fn limit(message: impl Into<String>) -> Error {
@@ -108,13 +114,13 @@ fn limit(message: impl Into<String>) -> Error {
 pub(crate) struct Budget {
     deadline: Instant,
     seconds: u64,
-    max_chars: usize,
+    max_characters: usize,
 }
 
 impl Budget {
     fn of(settings: &TextSettings) -> Self {
         let seconds = settings.time_limit_s;
-        Self { deadline: Instant::now() + Duration::from_secs(seconds), seconds, max_chars: settings.max_chars }
+        Self { deadline: Instant::now() + Duration::from_secs(seconds), seconds, max_characters: settings.max_characters }
     }
 
     /// Whether there is time left.
@@ -122,23 +128,17 @@ impl Budget {
         if Instant::now() < self.deadline {
             return Ok(());
         }
-        Err(Error::precondition(
-            "EXTRACTION_TIMEOUT",
-            format!(
-                "The file could not be read within {} seconds. It may be damaged; split or simplify it.",
-                self.seconds
-            ),
-        ))
+        Err(timed_out(self.seconds))
     }
 
     /// Whether this many characters are allowed.
     fn check_chars(&self, chars: usize) -> Result<()> {
-        if chars <= self.max_chars {
+        if chars <= self.max_characters {
             return Ok(());
         }
         Err(limit(format!(
-            "The file holds more than {} characters of text. Split it into smaller files.",
-            self.max_chars
+            "the file holds more than {} characters of text: split it into smaller files",
+            self.max_characters
         )))
     }
 }

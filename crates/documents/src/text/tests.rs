@@ -60,7 +60,7 @@ fn a_file_without_text_says_so() {
 fn limits_are_kept() {
     let long = "word ".repeat(1000);
     for kind in KINDS {
-        let few_chars = TextSettings { max_chars: 1000, ..TextSettings::default() };
+        let few_chars = TextSettings { max_characters: 1000, ..TextSettings::default() };
         assert_eq!(reason(long.as_bytes(), kind, &few_chars), "EXTRACTION_LIMIT", "{kind:?}");
         let few_bytes = TextSettings {
             max_plain_bytes: 1000,

@@ -173,15 +173,15 @@ impl<'b> BlockWriter<'b> {
         let hidden = self.hidden_chars + if self.tag_chars < TAG_CHARS_TOLD { 0 } else { self.tag_chars };
         if self.out.blocks.is_empty() {
             let message = match hidden {
-                0 => "The file holds no text.".to_owned(),
-                _ => format!("The file holds no visible text; {hidden} characters in it are hidden from its readers."),
+                0 => "the file holds no text".to_owned(),
+                _ => format!("the file holds no visible text: the {hidden} characters in it are hidden from its readers"),
             };
             return Err(Error::precondition("NO_TEXT", message));
         }
         if hidden > 0 {
             self.out.warnings.push(Warning {
                 reason: "HIDDEN_TEXT_DROPPED".to_owned(),
-                message: format!("{hidden} characters that a reader of the document cannot see were left out."),
+                message: format!("{hidden} characters that a reader of the document cannot see were left out"),
             });
         }
         Ok(self.out)
@@ -209,7 +209,7 @@ impl<'b> BlockWriter<'b> {
     }
 
     fn put(&mut self, c: char) {
-        if self.chars <= self.budget.max_chars {
+        if self.chars <= self.budget.max_characters {
             self.out.text.push(c);
             self.chars += 1;
         }

@@ -83,7 +83,7 @@ impl<'b> Page<'b> {
         if self.stack.is_too_deep() {
             return Err(Error::precondition(
                 "EXTRACTION_LIMIT",
-                "The page has more elements inside one another than can be read. Simplify it.",
+                "the page has more elements inside one another than can be read: simplify it",
             ));
         }
         self.writer.check()
