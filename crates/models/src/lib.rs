@@ -2,5 +2,9 @@
 //!
 //! Constructors take typed settings; nothing in here reads configuration or the environment.
 
+mod assets;
 pub mod chat;
 pub mod openai;
+pub mod tokenizer;
+
+pub use self::tokenizer::MiniLmTokenizer;
