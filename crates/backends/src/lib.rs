@@ -1,1 +1,20 @@
-//! Vector index, objects, cache and queue wake-ups.
+//! Vector index, objects and queue wake-ups: what the ports of `vectrion-core` need from outside the database.
+//!
+//! Each kind is an enum of the backends that were compiled in, opened from a URL whose scheme picks one of them:
+//!
+//! | kind | URL | backend |
+//! |---|---|---|
+//! | [`vectors::VectorBackend`] | `edge:///dir` | the Qdrant engine in this process, on a local disk |
+//! | [`objects::ObjectBackend`] | `file:///dir` | a local disk |
+//! | [`wakeups::WakeupBackend`] | `db:` | notifications within this process, beside the polled jobs table |
+//!
+//! A URL that cannot be used is `INVALID_ARGUMENT` with reason `UNSUPPORTED_BACKEND` or `INVALID_BACKEND_URL`; the error
+//! names the configuration key and what would be possible. URLs are never repeated in messages: they may hold secrets.
+
+mod backend_url;
+mod directory_lock;
+mod durable;
+pub mod free_space;
+pub mod objects;
+pub mod vectors;
+pub mod wakeups;

@@ -270,7 +270,7 @@ async fn order_and_limit_are_deterministic(index: &impl VectorIndex) {
     let mut ids: Vec<u128> = (1..=40).map(|i| (i * 17) % 41).collect();
     ids.rotate_left(5);
     for id in ids {
-        let equal = Point { collection, ..point(id, &[1.0], "the same words") };
+        let equal = Point { collection, ..point(id, &[1.0], "equal words") };
         index.upsert(&scope, vec![equal]).await.expect("writes");
     }
     index.upsert(&scope, vec![point(99, &[1.0, 1.0], "words")]).await.expect("writes");
@@ -278,7 +278,7 @@ async fn order_and_limit_are_deterministic(index: &impl VectorIndex) {
         let hits = dense(index, &scope, &[1.0, 1.0], limit).await;
         let expected: Vec<u128> = std::iter::once(99).chain(1..=40).take(limit).collect();
         assert_eq!(numbers(&hits), expected, "equal scores go by id, limit {limit}");
-        let hits = sparse(index, &scope, "same", limit).await;
+        let hits = sparse(index, &scope, "equal", limit).await;
         assert_eq!(numbers(&hits), (1..=40).take(limit).collect::<Vec<u128>>(), "limit {limit}");
     }
     assert_eq!(dense(index, &scope, &[1.0], 0).await, []);

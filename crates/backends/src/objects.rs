@@ -1,0 +1,112 @@
+//! Where bytes are kept.
+
+mod failure;
+mod keys;
+mod local;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use vectrion_core::{
+    Result,
+    ports::objects::{ByteStream, ObjectInfo, ObjectKey, ObjectStore},
+};
+
+pub use self::local::{LocalObjects, LocalSettings};
+use crate::backend_url::{self, Scheme};
+
+/// The configuration key of the URL.
+const KEY: &str = "objects.url";
+
+const SCHEMES: &[Scheme] = &[Scheme { name: "file", example: "file:///dir", missing_feature: None }];
+
+/// Settings of the object stores, each used by the backend of its name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectSettings {
+    /// The local disk.
+    pub local: LocalSettings,
+}
+
+/// An object store.
+#[derive(Debug)]
+pub enum ObjectBackend {
+    /// A directory of a local disk.
+    Local(LocalObjects),
+}
+
+impl ObjectBackend {
+    /// Opens the store that `url` names: `file:///dir`.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` with reason `UNSUPPORTED_BACKEND` or `INVALID_BACKEND_URL`; what [`LocalObjects::open`] gives.
+    pub fn open(url: &str, settings: &ObjectSettings) -> Result<Self> {
+        match backend_url::split(KEY, url)? {
+            ("file", rest) => {
+                let directory = backend_url::local_directory(KEY, rest)?;
+                Ok(Self::Local(LocalObjects::open(directory, &settings.local)?))
+            }
+            (other, _) => Err(backend_url::unsupported(KEY, other, SCHEMES)),
+        }
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        match self {
+            Self::Local(store) => store,
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for ObjectBackend {
+    async fn put(&self, key: &ObjectKey, content: ByteStream) -> Result<u64> {
+        self.store().put(key, content).await
+    }
+
+    async fn get(&self, key: &ObjectKey, offset: u64) -> Result<ByteStream> {
+        self.store().get(key, offset).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo> {
+        self.store().head(key).await
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        self.store().delete(key).await
+    }
+
+    async fn delete_prefix(&self, prefix: &ObjectKey) -> Result<u64> {
+        self.store().delete_prefix(prefix).await
+    }
+
+    async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>> {
+        self.store().list(prefix).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.store().check().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_picks_the_backend() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", dir.path().join("objects").display());
+        let ObjectBackend::Local(store) = ObjectBackend::open(&url, &ObjectSettings::default()).unwrap();
+        assert!(store.directory().is_dir(), "the directory is made");
+
+        let error = ObjectBackend::open("s3://bucket", &ObjectSettings::default()).expect_err("not a backend");
+        assert_eq!(error.reason(), "UNSUPPORTED_BACKEND");
+        assert!(error.message().contains("objects.url") && error.message().contains("file:///dir"), "{error}");
+    }
+
+    #[test]
+    fn settings_have_defaults_and_no_unknown_keys() {
+        let settings: ObjectSettings = serde_json::from_str(r#"{"local": {"min_free_bytes": 7}}"#).unwrap();
+        assert_eq!(settings.local.min_free_bytes, 7);
+        serde_json::from_str::<ObjectSettings>(r#"{"local": {"min_free": 7}}"#).expect_err("a typing error");
+    }
+}

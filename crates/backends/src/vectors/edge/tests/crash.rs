@@ -1,0 +1,159 @@
+//! What a killed process leaves.
+//!
+//! The test starts this test binary again as a child, which writes, removes and flushes without end and says what was
+//! confirmed; it kills the child at a random moment, opens the index and looks. Then the next child goes on from there.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    process::{Command as Process, Stdio},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use vectrion_core::{ids::TenantId, ports::vectors::Generation};
+
+use super::*;
+
+/// Where the child works. Without it the child's test has nothing to do.
+const DIRECTORY: &str = "VECTRION_TEST_CRASH_DIRECTORY";
+const SEED: &str = "VECTRION_TEST_CRASH_SEED";
+
+/// Documents that the child writes and removes, and chunks of each.
+const DOCUMENTS: u128 = 12;
+const CHUNKS: u128 = 40;
+
+fn crash_scope() -> VectorScope {
+    let generation = Generation { dimension: conformance::DIMENSION, ..conformance::generation("crash") };
+    VectorScope { generation, tenant: TenantId(Uuid::from_u128(5)) }
+}
+
+fn document(number: u128) -> (DocumentId, VersionId) {
+    (DocumentId(Uuid::from_u128(1000 + number)), VersionId(Uuid::from_u128(2000 + number)))
+}
+
+fn chunks(number: u128) -> Vec<Point> {
+    let (document, version) = document(number);
+    points_of(document, version, 10_000 + number * 100, CHUNKS)
+}
+
+/// The child: for ever writes or removes a document, flushes, and says so. Its parent kills it.
+#[test]
+fn a_child_that_gets_killed() {
+    let (Ok(directory), Ok(seed)) = (std::env::var(DIRECTORY), std::env::var(SEED)) else {
+        return;
+    };
+    let mut random = StdRng::seed_from_u64(seed.parse().unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let say = |text: String| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\n{text}").and_then(|()| out.flush()).unwrap();
+    };
+    runtime.block_on(async {
+        // Optimising goes on most of the time.
+        let settings = EdgeSettings { optimize_after: 60, ..small() };
+        let index = EdgeIndex::open(directory, &settings).unwrap();
+        let scope = crash_scope();
+        loop {
+            let number = u128::from(random.random_range(0..DOCUMENTS as u64));
+            if random.random_bool(0.6) {
+                say(format!("begin write {number}"));
+                for part in chunks(number).chunks(15) {
+                    index.upsert(&scope, part.to_vec()).await.unwrap();
+                }
+                index.flush(&scope).await.unwrap();
+                say(format!("done write {number}"));
+            } else {
+                say(format!("begin remove {number}"));
+                if random.random_bool(0.5) {
+                    index.delete_version(&scope, document(number).1).await.unwrap();
+                } else {
+                    index.delete_document(&scope, document(number).0).await.unwrap();
+                }
+                index.flush(&scope).await.unwrap();
+                say(format!("done remove {number}"));
+            }
+        }
+    });
+}
+
+/// Runs a child for some time; what it began last and did not end, after taking note of all that it ended.
+fn run_and_kill(directory: &Path, seed: u64, time: Duration, state: &mut BTreeMap<u128, bool>) -> Option<u128> {
+    let mut child = Process::new(std::env::current_exe().unwrap())
+        .args(["--exact", "vectors::edge::tests::crash::a_child_that_gets_killed", "--nocapture", "--test-threads=1"])
+        .env(DIRECTORY, directory)
+        .env(SEED, seed.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(time);
+        let is_running = child.try_wait().unwrap().is_none();
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(is_running, "the child died by itself: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    let mut begun = None;
+    for line in output.lines().map_while(Result::ok) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let [step @ ("begin" | "done"), what @ ("write" | "remove"), number] = words[..] {
+            let number = number.parse().unwrap();
+            if step == "begin" {
+                begun = Some(number);
+            } else {
+                state.insert(number, what == "write");
+                begun = None;
+            }
+        }
+    }
+    killer.join().unwrap();
+    begun
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_flushed_survives_a_kill_and_repeating_the_rest_completes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let seed = std::env::var("VECTRION_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
+    let rounds = std::env::var("VECTRION_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(6u64);
+    println!("seed {seed}, {rounds} kills");
+    let mut random = StdRng::seed_from_u64(seed);
+    let scope = crash_scope();
+    let mut state: BTreeMap<u128, bool> = BTreeMap::new();
+    for round in 0..rounds {
+        let time = Duration::from_millis(random.random_range(300..2500));
+        let unconfirmed = run_and_kill(dir.path(), seed + round, time, &mut state);
+        let index = open(dir.path());
+        for number in 0..DOCUMENTS {
+            let (document, version) = document(number);
+            let ids = index.point_ids(&scope, document).await.unwrap();
+            let counted = index.count(&scope, &[version]).await.unwrap()[0];
+            assert_eq!(counted, ids.len() as u64, "round {round}, document {number}: every point once");
+            if unconfirmed == Some(number) {
+                // Either there or not, in part or whole.
+                assert!(counted <= CHUNKS as u64, "round {round}, document {number}");
+                continue;
+            }
+            let expected = if state.get(&number) == Some(&true) { CHUNKS as u64 } else { 0 };
+            assert_eq!(counted, expected, "round {round}, document {number}, confirmed {:?}", state.get(&number));
+        }
+        // What was not confirmed is made again, as a retry of the job would.
+        if let Some(number) = unconfirmed {
+            index.upsert(&scope, chunks(number)).await.unwrap();
+            index.flush(&scope).await.unwrap();
+            assert_eq!(index.count(&scope, &[document(number).1]).await.unwrap(), [CHUNKS as u64]);
+            state.insert(number, true);
+        }
+        // Every point that should be there is found by its vector and by its words, and nothing else is.
+        let expected = state.values().filter(|is_there| **is_there).count() * CHUNKS as usize;
+        let words = Target::Sparse(index.bm25.embed_query("chunk"));
+        for target in [Target::Dense(unit(&[1.0])), words] {
+            let found = index.read(&scope, "search", move |shard| {
+                let exact = SearchParams { exact: true, ..SearchParams::default() };
+                query::search(shard, &target, &VectorFilter::default(), 1000, exact)
+            });
+            assert_eq!(found.await.unwrap().unwrap_or_default().len(), expected, "round {round}");
+        }
+        index.close().await.unwrap();
+    }
+}
