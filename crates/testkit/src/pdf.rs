@@ -88,14 +88,13 @@ impl Pdf {
             let id = file.add(font.dictionary());
             let _ = write!(fonts, "/{} {id} 0 R ", font.resource());
         }
-        for (name, dictionary, glyphs, to_unicode) in boxes.fonts() {
-            let glyphs: String = glyphs
-                .iter()
-                .map(|(glyph, code)| format!("/{glyph} {} 0 R ", file.add_stream("", code.as_bytes())))
-                .collect();
-            let to_unicode = file.add_stream("", to_unicode.as_bytes());
-            let id = file.add(format!("{dictionary} /CharProcs << {glyphs}>> /ToUnicode {to_unicode} 0 R >>"));
-            let _ = write!(fonts, "/{name} {id} 0 R ");
+        for font in boxes.fonts() {
+            let drawn = font.glyphs.iter();
+            let glyphs: String =
+                drawn.map(|(name, code)| format!("/{name} {} 0 R ", file.add_stream("", code.as_bytes()))).collect();
+            let to_unicode = file.add_stream("", font.to_unicode.as_bytes());
+            let id = file.add(format!("{} /CharProcs << {glyphs}>> /ToUnicode {to_unicode} 0 R >>", font.dictionary));
+            let _ = write!(fonts, "/{} {id} 0 R ", font.resource);
         }
 
         let mut kids = Vec::new();

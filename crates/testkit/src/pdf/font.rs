@@ -103,6 +103,17 @@ pub(super) struct BoxFonts {
     characters: Vec<char>,
 }
 
+/// What stands in the file for one of them.
+pub(super) struct BoxFont {
+    /// Name in the page's resources.
+    pub(super) resource: String,
+    /// The dictionary, left open for the glyphs and the Unicode map.
+    pub(super) dictionary: String,
+    /// Name and drawing of each glyph.
+    pub(super) glyphs: Vec<(String, String)>,
+    pub(super) to_unicode: String,
+}
+
 impl BoxFonts {
     const PER_FONT: usize = 255;
 
@@ -120,8 +131,7 @@ impl BoxFonts {
         (at / Self::PER_FONT, u8::try_from(at % Self::PER_FONT + 1).expect("at most 255 codes in a font"))
     }
 
-    /// Resource name, open dictionary, glyph procedures by name, and Unicode map of each font.
-    pub(super) fn fonts(&self) -> Vec<(String, String, Vec<(String, String)>, String)> {
+    pub(super) fn fonts(&self) -> Vec<BoxFont> {
         self.characters
             .chunks(Self::PER_FONT)
             .enumerate()
@@ -153,7 +163,7 @@ impl BoxFonts {
                      1 begincodespacerange\n<00> <FF>\nendcodespacerange\n{}endcmap\nend\nend\n",
                     bfchar_sections(&map)
                 );
-                (format!("Bx{n}"), dictionary, glyphs, to_unicode)
+                BoxFont { resource: format!("Bx{n}"), dictionary, glyphs, to_unicode }
             })
             .collect()
     }
