@@ -47,10 +47,10 @@ run ingest examples/documents --metadata source=demo --wait
 say "Asking; each sentence is cited with document and page"
 while IFS= read -r question; do
     [ -n "$question" ] && run ask "$question"
-done < examples/documents/questions.txt
+done < examples/questions.txt
 
 say "Finding passages, by meaning and by words"
-run search "$(tail -n 1 examples/documents/questions.txt)" -k 2
+run search "$(tail -n 1 examples/questions.txt)" -k 2
 
 cat <<TEXT
 
