@@ -14,7 +14,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Arguments, Command},
-    client::Client,
+
     failure::Failure,
     output::Output,
 };
@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         _ => {}
     }
     let work = async {
-        let client = Client::connect(&connection).await?;
+        let client = crate::client::connect(&connection).await?;
         match command {
             Command::Ingest(args) => ingest::run(&client, &output, args).await,
             Command::Search(args) => search::run(&client, &output, args).await,

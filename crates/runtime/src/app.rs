@@ -159,6 +159,12 @@ impl App {
         tasks
     }
 
+    /// Media types that can be uploaded.
+    #[must_use]
+    pub fn content_types(&self) -> Vec<String> {
+        wiring::CONTENT_TYPES.iter().map(|name| (*name).to_owned()).collect()
+    }
+
     /// Closes the backends, after everything that uses them has ended.
     pub async fn close(self) {
         self.backends.close().await;

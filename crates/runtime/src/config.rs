@@ -91,6 +91,7 @@ impl ConfigError {
 pub struct Config {
     table: Table,
     data_dir: PathBuf,
+    cache_dir: Option<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -125,7 +126,10 @@ impl Config {
 
         let data_dir = data_dir(table.get("data_dir").and_then(Value::as_str).unwrap_or_default(), &variable)?;
         layers::expand(&mut table, &data_dir);
-        Ok(Self { table, data_dir, warnings })
+        let cache_dir = variable("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache")));
+        Ok(Self { table, data_dir, cache_dir, warnings })
     }
 
     /// A section as its crate's own type.
@@ -151,6 +155,12 @@ impl Config {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// The user's directory for what can be fetched again, if there is one.
+    #[must_use]
+    pub fn cache_dir(&self) -> Option<&Path> {
+        self.cache_dir.as_deref()
     }
 
     /// What is odd but not wrong, such as an unknown VECTRION_ variable.

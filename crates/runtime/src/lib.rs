@@ -16,3 +16,4 @@ mod wiring;
 
 pub use app::{App, StartError};
 pub use config::{Config, ConfigError, Sources};
+pub use wiring::check;

@@ -1,5 +1,6 @@
 //! Opening what the configuration names. The scheme of each URL picks the backend.
 
+mod documents;
 mod models;
 
 use std::{
@@ -7,14 +8,207 @@ use std::{
     sync::Arc,
 };
 
-use vectrion_backends::{objects::ObjectBackend, vectors::VectorBackend, wakeups::WakeupBackend};
-use vectrion_core::ports::Tokenizer;
+use serde::Deserialize;
+use vectrion_backends::{
+    objects::{ObjectBackend, ObjectSettings},
+    vectors::{VectorBackend, VectorSettings},
+    wakeups::WakeupBackend,
+};
+use vectrion_core::Error;
 use vectrion_pipeline::Ports;
-use vectrion_store::{SchemaStatus, Store};
+use vectrion_store::{SchemaStatus, Store, StoreSettings};
 
-pub(crate) use self::models::examine as examine_models;
 use crate::{
     app::StartError,
     clock::SystemClock,
     config::{Config, ConfigError},
+    doctor::Finding,
 };
+
+/// Largest wait for the vector index to let go of its files.
+const CLOSE_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// `[disk]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiskSettings {
+    min_free_mib: u64,
+}
+
+/// Media types that can be uploaded.
+pub(crate) const CONTENT_TYPES: [&str; 4] = ["application/pdf", "text/plain", "text/markdown", "text/html"];
+
+/// The backends behind the ports.
+pub(crate) struct Backends {
+    pub(crate) ports: Arc<Ports>,
+    /// Kind of each by name, without addresses.
+    pub(crate) kinds: Vec<(&'static str, String)>,
+    store: Store,
+    vectors: Arc<VectorBackend>,
+}
+
+impl Backends {
+    /// Closes what holds files, so that the next start finds everything in order. It would anyway, only later.
+    pub(crate) async fn close(self) {
+        match tokio::time::timeout(CLOSE_WAIT, self.vectors.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(reason = error.reason(), ?error, "cannot close the vector index"),
+            Err(_) => tracing::warn!("the vector index did not close in time; nothing that was flushed is lost"),
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(reason = error.reason(), ?error, "cannot close the database");
+        }
+    }
+}
+
+/// Opens everything.
+pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
+    check(config)?;
+    let disk: DiskSettings = config.section("disk")?;
+    let floor = disk.min_free_mib.saturating_mul(1024 * 1024);
+    let assets = assets_dir(config)?;
+
+    let store = open_store(config).await?;
+    let mut objects = ObjectSettings::default();
+    objects.local.min_free_bytes = floor;
+    let objects = open_blocking("objects", config.text("objects.url"), move |url| ObjectBackend::open(url, &objects)).await?;
+    let mut vectors = VectorSettings::default();
+    vectors.edge.min_free_bytes = floor;
+    let vectors = open_blocking("vectors", config.text("vectors.url"), move |url| VectorBackend::open(url, &vectors)).await?;
+    let vectors = Arc::new(vectors);
+    let wakeups = WakeupBackend::open(config.text("queue.url")).map_err(backend("queue"))?;
+
+    let models = models::open(config, &assets).await?;
+    let parser = documents::open(config, &assets, &models.tokenizer)?;
+    let kinds = ["database", "objects", "vectors", "queue"]
+        .into_iter()
+        .map(|name| (name, scheme(config.text(&format!("{name}.url"))).to_owned()))
+        .collect();
+    let shared = Arc::new(store.clone());
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        directory: Arc::clone(&shared) as _,
+        catalog: Arc::clone(&shared) as _,
+        jobs: Arc::clone(&shared) as _,
+        uploads: Arc::clone(&shared) as _,
+        answers: Arc::clone(&shared) as _,
+        idempotency: shared,
+        objects: Arc::new(objects),
+        vectors: Arc::clone(&vectors) as _,
+        parser,
+        embedder: models.embedder,
+        chat: models.chat,
+        wakeups: Arc::new(wakeups),
+    };
+    Ok(Backends { ports: Arc::new(ports), kinds, store, vectors })
+}
+
+/// The embedded database migrates by itself, after a copy of the file.
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let store = Store::connect(config.text("database.url"), &StoreSettings::default()).await.map_err(backend("database"))?;
+    match store.schema_status().await.map_err(backend("database"))? {
+        SchemaStatus::UpToDate => {}
+        SchemaStatus::Behind(_) | SchemaStatus::Ahead(_) => {
+            let migrated = store.migrate().await.map_err(backend("database"))?;
+            tracing::info!(migrations = ?migrated.applied, backup = ?migrated.backup, "database migrated");
+        }
+    }
+    Ok(store)
+}
+
+/// Opens a backend that blocks meanwhile.
+async fn open_blocking<T: Send + 'static>(
+    what: &'static str,
+    url: &str,
+    open: impl FnOnce(&str) -> Result<T, Error> + Send + 'static,
+) -> Result<T, StartError> {
+    let url = url.to_owned();
+    match tokio::task::spawn_blocking(move || open(&url)).await {
+        Ok(opened) => opened.map_err(backend(what)),
+        Err(panicked) => {
+            Err(backend(what)(Error::internal("BACKEND_PANICKED", "it broke down while it was opened").with_source(panicked)))
+        }
+    }
+}
+
+fn backend(what: &'static str) -> impl Fn(Error) -> StartError {
+    move |source| StartError::Backend { what, source }
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or(url, |(scheme, _)| scheme)
+}
+
+/// What cannot work together, naming the key.
+///
+/// # Errors
+/// The first such key.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    for (key, known) in [
+        ("database.url", &["sqlite"][..]),
+        ("objects.url", &["file"]),
+        ("vectors.url", &["edge"]),
+        ("queue.url", &["db"]),
+    ] {
+        let found = scheme(config.text(key));
+        if !known.contains(&found) {
+            return Err(ConfigError::invalid(key, format!("`{found}:` is not supported; supported: {}", known.join(", "))));
+        }
+    }
+    let worker: crate::job_loop::WorkerSettings = config.section("worker")?;
+    if !worker.in_process {
+        return Err(ConfigError::invalid(
+            "worker.in_process",
+            "must be true with `sqlite:` and `edge:`, which belong to one process",
+        ));
+    }
+    if worker.lease_s == 0 {
+        return Err(ConfigError::invalid("worker.lease_s", "must be at least 1"));
+    }
+    config.section::<vectrion_pipeline::settings::IngestSettings>("ingest")?;
+    config.section::<vectrion_pipeline::settings::AnswerSettings>("answer")?;
+    config.section::<DiskSettings>("disk")?;
+    config.section::<crate::monitor::MonitorSettings>("metrics")?;
+    config.section::<crate::telemetry::LogSettings>("log")?;
+    models::check(config)?;
+    documents::check(config)
+}
+
+/// Whether the models that the configuration names can be loaded or reached.
+pub(crate) async fn examine_models(config: &Config) -> Vec<Finding> {
+    let assets = match assets_dir(config) {
+        Ok(assets) => assets,
+        Err(error) => return vec![Finding::bad("assets", error.to_string())],
+    };
+    let mut findings = vec![Finding::good("assets", assets.display().to_string())];
+    findings.push(documents::examine(config, &assets).await);
+    findings.extend(models::examine(config, &assets).await);
+    findings
+}
+
+/// Where pdfium, ONNX Runtime and the model are: as set, else `assets` beside the program, else the cache.
+fn assets_dir(config: &Config) -> Result<PathBuf, ConfigError> {
+    let set = config.text("assets_dir");
+    if !set.is_empty() {
+        let path = PathBuf::from(set);
+        return if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(ConfigError::invalid("assets_dir", format!("{set} is not a directory; `make assets` makes it")))
+        };
+    }
+    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("assets")));
+    let cached = config.cache_dir().map(|cache| cache.join("vectrion/assets"));
+    let candidates: Vec<PathBuf> = beside.into_iter().chain(cached).collect();
+    candidates.iter().find(|path| is_complete(path)).cloned().ok_or_else(|| {
+        let places: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+        ConfigError::invalid(
+            "assets_dir",
+            format!("pdfium, ONNX Runtime and the model are in none of {}; run `make assets`", places.join(", ")),
+        )
+    })
+}
+
+fn is_complete(assets: &Path) -> bool {
+    ["pdfium/libpdfium.so", "onnxruntime/libonnxruntime.so"].iter().all(|file| assets.join(file).is_file())
+}

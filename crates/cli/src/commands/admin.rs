@@ -4,11 +4,12 @@ mod collections;
 mod jobs;
 mod tenants;
 
+use vectrion::client::Client;
 use vectrion::v1::{GetServerInfoRequest, GetServerInfoResponse, ListWorkersRequest, Worker};
 
 use crate::{
     args::AdminCommand,
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

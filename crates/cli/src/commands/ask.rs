@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use tonic::{Code, Status, Streaming};
+use vectrion::client::Client;
 use vectrion::v1::{
     AnswerEvent, AnswerRequest, AnswerResponse, FinishReason, Passage, ResumeAnswerRequest, ResumeAnswerResponse,
     answer_event::Event,
@@ -11,7 +12,7 @@ use vectrion::v1::{
 use super::search;
 use crate::{
     args::AskArgs,
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

@@ -4,7 +4,7 @@ use vectrion_runtime::{Config, Sources, doctor};
 
 use crate::{
     args::{ConfigArgs, Connection},
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };
@@ -42,7 +42,7 @@ pub(crate) fn check(connection: &Connection, args: &ConfigArgs, output: &Output)
 pub(crate) async fn doctor(connection: &Connection, args: &ConfigArgs, output: &Output) -> Result<(), Failure> {
     let config = load(connection, args, Vec::new())?;
     let mut findings = doctor::examine(&config).await;
-    let server = match Client::connect(connection).await {
+    let server = match crate::client::connect(connection).await {
         Ok(client) => match client.admin().get_server_info(vectrion::v1::GetServerInfoRequest {}).await {
             Ok(info) => doctor::Finding::good("server", format!("answers, version {}", info.into_inner().version)),
             Err(status) => {

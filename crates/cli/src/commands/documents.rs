@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use tokio::io::AsyncWriteExt as _;
+use vectrion::client::Client;
 use vectrion::v1::{
     Chunk, ContentKind, DeleteDocumentRequest, Document, DocumentFilter, DocumentState, GetDocumentContentRequest,
     GetDocumentRequest, ListChunksRequest, ListDocumentVersionsRequest, ListDocumentsRequest, ListPagesRequest, PageInfo,
@@ -13,7 +14,7 @@ use vectrion::v1::{
 use super::values;
 use crate::{
     args::{DocumentsCommand, State},
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

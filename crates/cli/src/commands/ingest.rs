@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use futures::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
+use vectrion::client::Client;
 use vectrion::v1::{Document, DocumentState};
 
 use super::{documents::describe, values};
 use crate::{
     args::IngestArgs,
-    client::Client,
+
     failure::Failure,
     output::{self, Output, counted},
 };

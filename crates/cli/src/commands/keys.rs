@@ -1,13 +1,14 @@
 //! `vectrion keys`.
 
 use prost_types::Timestamp;
+use vectrion::client::Client;
 use vectrion::v1::{ApiKey, CreateApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest, Role};
 use vectrion_core::time::Clock as _;
 use vectrion_runtime::clock::SystemClock;
 
 use crate::{
     args::{KeysCommand, RoleName},
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

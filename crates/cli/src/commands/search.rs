@@ -1,11 +1,12 @@
 //! `vectrion search`.
 
+use vectrion::client::Client;
 use vectrion::v1::{Passage, RetrieveRequest, SearchFilter, SearchMode};
 
 use super::values;
 use crate::{
     args::{Mode, SearchArgs, SearchOptions},
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

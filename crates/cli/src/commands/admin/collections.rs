@@ -1,5 +1,6 @@
 //! `vectrion admin collections`.
 
+use vectrion::client::Client;
 use vectrion::v1::{
     Collection, CreateCollectionRequest, DeleteCollectionRequest, GetCollectionRequest, ListCollectionsRequest,
     UpdateCollectionRequest,
@@ -8,7 +9,7 @@ use vectrion::v1::{
 use super::PAGE;
 use crate::{
     args::{CollectionsCommand, TenantArg},
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

@@ -1,5 +1,6 @@
 //! `vectrion admin jobs` and `vectrion admin dead-letters`.
 
+use vectrion::client::Client;
 use vectrion::v1::{
     DeadLetter, GetDeadLetterRequest, GetJobRequest, Job, JobState, ListDeadLettersRequest, ListJobsRequest,
     ReplayDeadLetterRequest,
@@ -8,7 +9,7 @@ use vectrion::v1::{
 use super::PAGE;
 use crate::{
     args::{DeadLettersCommand, JobStateName, JobsCommand},
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

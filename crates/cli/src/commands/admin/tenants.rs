@@ -1,5 +1,6 @@
 //! `vectrion admin tenants`.
 
+use vectrion::client::Client;
 use vectrion::v1::{
     CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, ListTenantsRequest, Tenant, UpdateTenantRequest,
 };
@@ -7,7 +8,7 @@ use vectrion::v1::{
 use super::PAGE;
 use crate::{
     args::TenantsCommand,
-    client::Client,
+
     failure::Failure,
     output::{self, Output},
 };

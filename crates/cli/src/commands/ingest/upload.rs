@@ -15,7 +15,9 @@ use vectrion::v1::{
     Document, DocumentFailure, DocumentState, UploadDocumentRequest, UploadHeader, upload_document_request::Part,
 };
 
-use crate::{client::Client, failure::Failure};
+use vectrion::client::Client;
+
+use crate::failure::Failure;
 
 /// Bytes of a message.
 const PIECE: usize = 256 * 1024;

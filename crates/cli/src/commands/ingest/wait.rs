@@ -6,13 +6,14 @@ use std::{
 };
 
 use tonic::Code;
+use vectrion::client::Client;
 use vectrion::v1::{
     Document, DocumentFilter, ListDocumentsRequest, WatchDocumentsRequest, watch_documents_response::Event,
 };
 
 use super::{Bars, is_final};
 use crate::{
-    client::Client,
+
     failure::Failure,
     output::{self, counted},
 };
