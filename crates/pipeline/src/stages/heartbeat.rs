@@ -101,7 +101,8 @@ impl Heartbeat {
     /// Returns when the work must end at once.
     pub(super) async fn interrupted(&self) -> Error {
         let mut interruption = self.interruption.clone();
-        match interruption.wait_for(Option::is_some).await {
+        let told = interruption.wait_for(Option::is_some).await.map(|told| *told);
+        match told {
             Ok(interruption) => interruption.unwrap_or(Interruption::LeaseLost).error(),
             // The task ended without a word: it was stopped, or it panicked and nobody keeps the lease any more.
             Err(_) if self.stop.is_cancelled() => std::future::pending().await,
