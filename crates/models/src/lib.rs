@@ -4,7 +4,11 @@
 
 mod assets;
 pub mod chat;
+pub mod local;
 pub mod openai;
 pub mod tokenizer;
 
-pub use self::tokenizer::MiniLmTokenizer;
+pub use self::{
+    local::{LocalEmbedder, LocalEmbedderSettings, Variant},
+    tokenizer::MiniLmTokenizer,
+};
