@@ -8,7 +8,7 @@ use vectrion_core::{
 };
 
 /// Splits at white space, punctuation and ideographs, lower-cases, drops accents and control characters, and cuts words
-/// into pieces whose ids depend on whether they begin a word. The vocabulary is a hash.
+/// into pieces whose ids depend on whether they begin a word. `[SEP]` is one token. The vocabulary is a hash.
 #[derive(Clone, Debug)]
 pub struct WordPieces {
     max_tokens: usize,
@@ -18,6 +18,8 @@ pub struct WordPieces {
 const MAX_WORD_CHARS: usize = 100;
 
 const UNKNOWN: u32 = 100;
+
+const SPECIAL: (&str, u32) = ("[SEP]", 102);
 
 impl WordPieces {
     /// With this limit of tokens per input.
@@ -31,9 +33,16 @@ impl Tokenizer for WordPieces {
     fn encode(&self, text: &str) -> Result<Tokens> {
         let mut tokens = Tokens::default();
         let mut word: Vec<(char, Range<usize>)> = Vec::new();
+        let mut special_end = 0;
         for (at, c) in text.char_indices() {
             let range = at..at + c.len_utf8();
-            if is_dropped(c) {
+            if text[at..].starts_with(SPECIAL.0) {
+                end_word(&mut tokens, &mut word);
+                special_end = at + SPECIAL.0.len();
+                tokens.ids.push(SPECIAL.1);
+                tokens.offsets.push(at..special_end);
+            }
+            if is_dropped(c) || at < special_end {
                 continue;
             }
             if c.is_whitespace() || is_alone(c) {
@@ -108,6 +117,7 @@ mod tests {
         assert_eq!(texts[texts.len() - 4..], [",", "東", "京", "!"]);
         assert_ne!(encode("landleitung").ids[0], encode("überlandleitung").ids[1], "a piece inside a word is another");
         assert_eq!(encode(&"x".repeat(101)).ids, [UNKNOWN]);
+        assert_eq!(encode("a[SEP]b").ids[1], SPECIAL.1);
         assert_eq!(encode("a\u{301}b").ids, encode("AB").ids);
     }
 }

@@ -112,6 +112,7 @@ fn random_line(seeded: &mut Seeded) -> String {
         1 => "ab1".repeat(1 + seeded.below(60)),
         2 => ".".repeat(1 + seeded.below(400)),
         3 => "東".repeat(1 + seeded.below(300)),
+        7 => "a[SEP]b.c".repeat(1 + seeded.below(60)),
         4 => "จะต้องตรวจสอบทุกหกเดือน".repeat(1 + seeded.below(20)),
         5 => format!("a{}b", " ".repeat(seeded.below(20_000))),
         6 => format!("a{}", "\u{301}".repeat(seeded.below(5000))),

@@ -45,6 +45,10 @@ impl Locality {
 
     /// Whether text may be cut between these two characters.
     fn allows(self, before: char, after: char) -> bool {
+        // Text may spell a special token, such as `[SEP]`, which is one token only while it is whole.
+        if matches!(before, '[' | '<') || matches!(after, ']' | '>') {
+            return self.at_space && (is_space(before) || is_space(after));
+        }
         let either = |is: fn(char) -> bool| is(before) || is(after);
         (self.at_space && either(is_space))
             || (self.at_punctuation && either(|c| c.is_ascii_punctuation()))
