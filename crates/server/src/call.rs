@@ -6,6 +6,7 @@ mod deadline;
 mod layer;
 mod logins;
 mod record;
+mod request;
 mod trace;
 
 use std::sync::Arc;

@@ -9,4 +9,7 @@ mod streams;
 
 pub(crate) use self::{admin::AdminApi, ingestion::IngestionApi, query::QueryApi};
 #[cfg(test)]
-pub(crate) use self::{handling::unary, streams::attended};
+pub(crate) use self::{
+    handling::{Responses, open, unary},
+    query::events,
+};

@@ -31,6 +31,7 @@ use super::{
     deadline::{Deadline, Limits},
     logins::FailedLogins,
     record::Record,
+    request::Uploaded,
     trace::Trace,
 };
 use crate::{
@@ -160,6 +161,9 @@ impl Shared {
                     trace_id: trace.id.clone(),
                 };
                 request.extensions_mut().insert(Call { context, attendance: Arc::clone(&attendance) });
+            }
+            if rule.pace == Pace::Upload {
+                request = request.map(|body| Body::new(Uploaded(body)));
             }
             let Ok(response) = inner.call(request).await;
             Ok((Some((rule, response)), admitted))

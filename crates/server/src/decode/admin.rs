@@ -35,7 +35,7 @@ pub(crate) fn collection(field: &str, text: &str) -> Result<CollectionRef> {
 pub(crate) fn name(field: &str, text: &str) -> Result<()> {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.bytes().all(known) {
-        let rule = format!("has 1 to {MAX_NAME_BYTES} letters (a to z), digits, `-`, `_` and `.`");
+        let rule = format!("has 1 to {MAX_NAME_BYTES} ASCII letters, digits, `-`, `_` and `.`");
         return Err(Error::invalid_field(field, rule));
     }
     if Uuid::try_parse(text).is_ok() {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status, async_trait};
 use vectrion::v1::{self, query_service_server::QueryService};
-use vectrion_core::{Error, Result, answer::AnswerEventKind};
+use vectrion_core::{Error, Result, answer::AnswerEventKind, ids::AnswerId};
 use vectrion_pipeline::{
     Ports,
-    query::{Queries, RunningAnswer},
+    query::{AnswerStream, Queries, RunningAnswer},
 };
 
 use super::{
@@ -51,7 +51,7 @@ impl QueryService for QueryApi {
             self.queries.answer(&call.context, &collections, question).await
         };
         let running = begun.await.map_err(|error| status::of(&error, &call.context.trace_id))?;
-        let events = events(call, running).map(|event| event.map(|event| v1::AnswerResponse { event: Some(event) }));
+        let events = watched(call, running).map(|event| event.map(|event| v1::AnswerResponse { event: Some(event) }));
         Ok(Response::new(events.boxed()))
     }
 
@@ -67,7 +67,7 @@ impl QueryService for QueryApi {
         };
         let running = resumed.await.map_err(|error| status::of(&error, &call.context.trace_id))?;
         let events =
-            events(call, running).map(|event| event.map(|event| v1::ResumeAnswerResponse { event: Some(event) }));
+            watched(call, running).map(|event| event.map(|event| v1::ResumeAnswerResponse { event: Some(event) }));
         Ok(Response::new(events.boxed()))
     }
 
@@ -96,10 +96,24 @@ impl QueryService for QueryApi {
     }
 }
 
-/// The events of an answer, up to the terminal one; then OK for `done`, and for `error` the status of the same code. A
-/// caller who cancels stops the answer; one whose connection is lost may resume it.
-fn events(call: Call, running: RunningAnswer) -> impl Stream<Item = Result<v1::AnswerEvent, Status>> + Send + 'static {
-    let RunningAnswer { id, mut events, control } = running;
+/// What the caller of a running answer gets. One who cancels stops the answer; one whose connection is lost may resume
+/// it.
+fn watched(call: Call, running: RunningAnswer) -> impl Stream<Item = Result<v1::AnswerEvent, Status>> + Send + 'static {
+    let RunningAnswer { id, events: running, control } = running;
+    events(call, id, running, move |departure| match departure {
+        Departure::Cancelled => control.cancel(),
+        Departure::Lost => control.detach(),
+    })
+}
+
+/// The events of an answer, up to the terminal one; then OK for `done`, and for `error` the status of the same code.
+/// `leave` is called if the caller leaves before the end.
+pub(crate) fn events(
+    call: Call,
+    id: AnswerId,
+    mut events: AnswerStream,
+    leave: impl FnOnce(Departure) + Send + 'static,
+) -> impl Stream<Item = Result<v1::AnswerEvent, Status>> + Send + 'static {
     let trace_id = call.context.trace_id;
     let messages = async_stream::stream! {
         let id = id.to_string();
@@ -117,10 +131,7 @@ fn events(call: Call, running: RunningAnswer) -> impl Stream<Item = Result<v1::A
         let error = Error::internal("ANSWER_TRUNCATED", "the answer ended without a terminal event");
         yield Err(status::of(&error, &trace_id));
     };
-    attended(messages, call.attendance, move |departure| match departure {
-        Departure::Cancelled => control.cancel(),
-        Departure::Lost => control.detach(),
-    })
+    attended(messages, call.attendance, leave)
 }
 
 /// The status that follows a terminal `error`.

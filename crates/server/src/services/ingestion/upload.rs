@@ -19,6 +19,7 @@ use crate::{
     services::replay::{once, read_replayed},
 };
 
+type Messages = BoxStream<'static, Result<v1::UploadDocumentRequest>>;
 type Parts = BoxStream<'static, Result<Part>>;
 
 /// Takes the header, then gives the rest to the use case as it comes.
@@ -30,11 +31,7 @@ pub(super) async fn document(
     messages: impl Stream<Item = Result<v1::UploadDocumentRequest, Status>> + Send + Unpin + 'static,
 ) -> Result<v1::UploadDocumentResponse> {
     let mut messages = heard(messages, patience).boxed();
-    let Some(v1::UploadDocumentRequest { part: Some(Part::Header(header)), request_id }) = messages.try_next().await?
-    else {
-        return Err(Error::invalid("UPLOAD_HEADER_MISSING", "the first message of an upload is its header")
-            .with_violation("header", "must be the first message"));
-    };
+    let (header, request_id) = header(&mut messages).await?;
     let request_id = decode::request_id(&request_id)?;
     // What the caller says of the content beforehand is part of the header; see `check_replay` for the rest.
     let once = once(&call.context, "UploadDocument", request_id, &[&header.encode_to_vec()]);
@@ -60,6 +57,15 @@ pub(super) async fn document(
     Ok(response)
 }
 
+/// The header and the request id, which come first.
+async fn header(messages: &mut Messages) -> Result<(v1::UploadHeader, String)> {
+    match messages.try_next().await? {
+        Some(v1::UploadDocumentRequest { part: Some(Part::Header(header)), request_id }) => Ok((header, request_id)),
+        Some(_) | None => Err(Error::invalid("UPLOAD_HEADER_MISSING", "the first message of an upload is its header")
+            .with_violation("header", "must be the first message")),
+    }
+}
+
 /// A replay takes the same content as the first call; without a checksum in the header only the content itself shows it.
 async fn check_replay(parts: Parts, response: &v1::UploadDocumentResponse) -> Result<()> {
     let mut hash = Sha256::new();
@@ -79,8 +85,8 @@ async fn check_replay(parts: Parts, response: &v1::UploadDocumentResponse) -> Re
     ))
 }
 
-/// The parts after the header. A second header, or a request id, is no part.
-fn parts(messages: BoxStream<'static, Result<v1::UploadDocumentRequest>>) -> Parts {
+/// The parts after the header.
+fn parts(messages: Messages) -> Parts {
     messages
         .map(|message| {
             let part = message?.part;
@@ -110,5 +116,65 @@ fn heard(
                 None => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    fn said(part: Option<Part>) -> Result<v1::UploadDocumentRequest, Status> {
+        Ok(v1::UploadDocumentRequest { part, request_id: "id".into() })
+    }
+
+    fn chunk(bytes: &'static [u8]) -> Part {
+        Part::Chunk(bytes.into())
+    }
+
+    fn hear(messages: Vec<Result<v1::UploadDocumentRequest, Status>>) -> Messages {
+        heard(stream::iter(messages), Duration::from_secs(5)).boxed()
+    }
+
+    #[tokio::test]
+    async fn the_header_comes_first() {
+        let first = Part::Header(v1::UploadHeader { filename: "a".into(), ..Default::default() });
+        let mut messages = hear(vec![said(Some(first)), said(Some(chunk(b"x")))]);
+        let (header, request_id) = header(&mut messages).await.expect("a header");
+        assert_eq!((header.filename.as_str(), request_id.as_str()), ("a", "id"));
+        assert_eq!(parts(messages).try_collect::<Vec<_>>().await.expect("fine"), [chunk(b"x")]);
+        for other in
+            [vec![], vec![said(None)], vec![said(Some(chunk(b"x")))], vec![said(Some(Part::Checksum("0".into())))]]
+        {
+            let error = super::header(&mut hear(other)).await.expect_err("no header");
+            assert_eq!(error.reason(), "UPLOAD_HEADER_MISSING");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_without_a_part_and_a_broken_stream_are_errors() {
+        let error = parts(hear(vec![said(None)])).try_collect::<Vec<_>>().await.expect_err("no part");
+        assert_eq!(error.violations()[0].field, "part");
+        let error = parts(hear(vec![Err(Status::aborted("gone"))])).try_collect::<Vec<_>>().await.expect_err("broken");
+        assert_eq!(error.reason(), "UPLOAD_BROKEN");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_sends_nothing_is_not_waited_for() {
+        let mut messages = heard(stream::pending(), Duration::from_secs(5)).boxed();
+        assert_eq!(header(&mut messages).await.expect_err("silent").reason(), "UPLOAD_STALLED");
+    }
+
+    #[tokio::test]
+    async fn a_replay_takes_the_same_bytes() {
+        let sum = hex::encode(Sha256::digest(b"abc"));
+        let document = v1::Document { sha256: sum, ..Default::default() };
+        let response = v1::UploadDocumentResponse { document: Some(document), ..Default::default() };
+        let sent =
+            |chunks: &[&'static [u8]]| parts(hear(chunks.iter().map(|bytes| said(Some(chunk(bytes)))).collect()));
+        check_replay(sent(&[b"a", b"bc"]), &response).await.expect("the same");
+        let error = check_replay(sent(&[b"abd"]), &response).await.expect_err("others");
+        assert_eq!(error.reason(), "REQUEST_ID_REUSED");
     }
 }
