@@ -123,12 +123,14 @@ async fn open_blocking<T: Send + 'static>(
     open: impl FnOnce(&str) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, StartError> {
     let url = url.to_owned();
-    match tokio::task::spawn_blocking(move || open(&url)).await {
-        Ok(opened) => opened.map_err(backend(what)),
-        Err(panicked) => {
-            Err(backend(what)(Error::internal("BACKEND_PANICKED", "it broke down while it was opened").with_source(panicked)))
-        }
-    }
+    off_thread(move || open(&url)).await.map_err(backend(what))
+}
+
+/// Runs what blocks, once, at the start.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panicked| {
+        Err(Error::internal("BACKEND_PANICKED", "it broke down while it was opened").with_source(panicked))
+    })
 }
 
 fn backend(what: &'static str) -> impl Fn(Error) -> StartError {

@@ -76,7 +76,17 @@ pub(super) async fn examine(config: &Config, assets: &Path) -> Finding {
         Err(error) => return Finding::bad(WHAT, error.to_string()),
     };
     match vectrion_documents::pdf::PdfExtractor::new(settings.pdf).check().await {
-        Ok(confinement) => Finding::good(WHAT, format!("reads in a child process: {confinement}")),
+        Ok(confinement) => {
+            let held: Vec<&str> = [
+                (confinement.network_namespace, "no network"),
+                (confinement.file_system, "no files but the document and fonts"),
+                (confinement.system_calls, "few system calls"),
+            ]
+            .into_iter()
+            .filter_map(|(holds, what)| holds.then_some(what))
+            .collect();
+            Finding::good(WHAT, format!("read in child processes with limits; {}", held.join(", ")))
+        }
         Err(error) => Finding::bad(WHAT, format!("{} ({})", error.message(), error.reason())),
     }
 }

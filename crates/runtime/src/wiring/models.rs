@@ -1,6 +1,6 @@
 //! Opening models: local, or behind an OpenAI-compatible endpoint.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{num::NonZero, path::Path, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 use secrecy::SecretString;
@@ -24,7 +24,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct ModelSettings {
     embed: String,
-    embed_variant: VariantName,
+    embed_variant: Variant,
     embed_threads: usize,
     embed_model: String,
     embed_api_key: SecretString,
@@ -40,13 +40,6 @@ struct ModelSettings {
     chat_inter_token_timeout_ms: u64,
     chat_timeout_ms: u64,
     chat_retries: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum VariantName {
-    F32,
-    Int8,
 }
 
 /// Where a model is.
@@ -86,13 +79,10 @@ impl ModelSettings {
     }
 
     fn local_settings(&self, assets: &Path) -> LocalEmbedderSettings {
-        let variant = match self.embed_variant {
-            VariantName::F32 => Variant::F32,
-            VariantName::Int8 => Variant::Int8,
-        };
-        let mut settings = LocalEmbedderSettings::new(assets, variant);
-        if self.embed_threads > 0 {
-            settings.threads = self.embed_threads;
+        let mut settings = LocalEmbedderSettings::new(assets);
+        settings.variant = self.embed_variant;
+        if let Some(threads) = NonZero::new(self.embed_threads) {
+            settings.threads = threads;
         }
         settings
     }
@@ -172,7 +162,8 @@ async fn open_embedder(settings: &ModelSettings, assets: &Path) -> Result<Arc<dy
     Ok(match settings.embed_place()? {
         Place::Here => {
             let settings = settings.local_settings(assets);
-            Arc::new(LocalEmbedder::open(settings).await.map_err(backend("embedding model"))?)
+            let loaded = super::off_thread(move || LocalEmbedder::load(&settings)).await;
+            Arc::new(loaded.map_err(backend("embedding model"))?)
         }
         Place::Endpoint(url) => {
             let embedder = OpenAiEmbedder::discover(settings.embedder_settings(url), rand::rng().random()).await;
