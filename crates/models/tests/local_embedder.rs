@@ -1,5 +1,7 @@
 //! The local embedder against the float64 reference, and under load.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{num::NonZero, sync::LazyLock};
 
 use serde::Deserialize;
