@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 use vectrion_core::{
-    answer::{AnswerEvent, AnswerEventKind},
+    answer::{AnswerEvent, AnswerEventKind, TurnRole},
     ids::{AnswerId, ChunkId, DocumentId, TenantId},
     search::Passage,
 };
@@ -90,7 +90,9 @@ async fn forget(tx: &DatabaseTransaction, tenant: TenantId, id: AnswerId, source
     let mut turns_left: Vec<&str> = Vec::new();
     for (ordinal, turn) in (0_i32..).zip(&turns) {
         let repeats = matches!(source, Source::Answer(text) if digest(text) == digest(&turn.text));
-        if repeats || quotes(&turn.text, own.iter().copied(), others.iter().copied()) {
+        // What a person wrote is theirs, and explains as much of an answer as the question does.
+        let told = turn.role == TurnRole::Assistant;
+        if told && (repeats || quotes(&turn.text, own.iter().copied(), others.iter().copied())) {
             blank_turn(tx, tenant, id, ordinal).await?;
         } else {
             turns_left.push(&turn.text);

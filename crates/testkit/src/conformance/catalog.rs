@@ -11,9 +11,7 @@ mod lists;
 mod retry;
 mod search;
 
-pub use self::{
-    admission::*, conditions::*, deletion::*, history::*, isolation::*, lists::*, retry::*, search::*,
-};
+pub use self::{admission::*, conditions::*, deletion::*, history::*, isolation::*, lists::*, retry::*, search::*};
 
 /// Makes a test of each promise. `$make` names an async function that gives a new database and whatever keeps it alive.
 #[macro_export]

@@ -182,11 +182,7 @@ pub async fn collections_are_kept_by_tenant<S: Database>(store: Arc<S>) {
     assert!(renamed.update_time > made.update_time);
     let described = store.update_collection(a.tenant, id, None, Some("")).await.expect("changed");
     assert_eq!((described.name.as_str(), described.description.as_str()), ("papers", ""));
-    refused(
-        store.update_collection(a.tenant, id, Some(DEFAULT_NAME), None).await,
-        AlreadyExists,
-        "COLLECTION_EXISTS",
-    );
+    refused(store.update_collection(a.tenant, id, Some(DEFAULT_NAME), None).await, AlreadyExists, "COLLECTION_EXISTS");
     let missing = store.update_collection(a.tenant, CollectionId::new(), Some("x"), None).await;
     refused(missing, NotFound, "COLLECTION_NOT_FOUND");
 }

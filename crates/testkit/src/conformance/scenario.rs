@@ -272,7 +272,10 @@ pub fn processed(lease: &Lease, texts: &[&str]) -> ProcessedVersion {
             })
             .collect(),
         chunks: chunks(lease.job.document, version, texts),
-        warnings: vec![Warning { reason: "HIDDEN_TEXT_DROPPED".to_owned(), message: "some text was hidden".to_owned() }],
+        warnings: vec![Warning {
+            reason: "HIDDEN_TEXT_DROPPED".to_owned(),
+            message: "some text was hidden".to_owned(),
+        }],
     }
 }
 

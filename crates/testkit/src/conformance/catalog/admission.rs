@@ -41,7 +41,8 @@ pub async fn an_upload_becomes_a_document_with_its_first_job<S: Database>(store:
     assert_eq!(store.document_version(scenario.tenant, document.id, 1).await.expect("a look").as_ref(), Some(document));
     assert_eq!(store.document_version(scenario.tenant, document.id, 2).await.expect("a look"), None);
 
-    let jobs = store.list_jobs(scenario.tenant, &JobFilter::default(), &PageRequest::first()).await.expect("jobs").items;
+    let jobs =
+        store.list_jobs(scenario.tenant, &JobFilter::default(), &PageRequest::first()).await.expect("jobs").items;
     let [job] = jobs.as_slice() else { panic!("one job: {jobs:?}") };
     assert_eq!((job.document, job.state), (document.id, JobState::Pending));
     assert_eq!(job.payload, JobPayload::ProcessV1 { version_id: admission.version_id });
@@ -115,7 +116,11 @@ pub async fn the_bytes_of_another_document_give_that_document<S: Database>(store
     copy.header.allow_duplicate = true;
     let Admitted::Created(b) = scenario.admit(&copy).await else { panic!("created") };
     assert_ne!(b.id, a.id);
-    assert_eq!(scenario.admit(&scenario.file("c", "bytes")).await, Admitted::Duplicate(a.clone()), "the oldest of them");
+    assert_eq!(
+        scenario.admit(&scenario.file("c", "bytes")).await,
+        Admitted::Duplicate(a.clone()),
+        "the oldest of them"
+    );
 
     // Only a newest version counts, and only within the collection.
     scenario.uploaded("a", "newer bytes").await;
@@ -176,7 +181,17 @@ pub async fn an_upload_into_a_missing_collection_changes_nothing<S: Database>(st
         assert_eq!(store.document(a.tenant, admission.document).await.expect("a look"), None);
         assert!(store.upload(a.tenant, admission.upload).await.expect("a look").is_some(), "the upload can go on");
     }
-    assert_eq!(store.claim(&[Stage::ProcessDocument], &crate::conformance::scenario::worker("w"), crate::conformance::scenario::LONG).await.expect("a look"), None);
+    assert_eq!(
+        store
+            .claim(
+                &[Stage::ProcessDocument],
+                &crate::conformance::scenario::worker("w"),
+                crate::conformance::scenario::LONG
+            )
+            .await
+            .expect("a look"),
+        None
+    );
 }
 
 /// Admits these uploads all at once.

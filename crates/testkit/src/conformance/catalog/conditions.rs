@@ -79,7 +79,7 @@ pub async fn every_kind_of_metadata_condition_is_met<S: Database>(store: Arc<S>)
     let exists = |key: &str, there| (key.to_owned(), MetadataTest::Exists(there));
     let range = |gte, gt, lte, lt| ("n".to_owned(), MetadataTest::Range { gte, gt, lte, lt });
     let list = |items| MetadataValue::List(items);
-    let cases: Vec<(Vec<(String, MetadataTest)>, &[&str])> = vec![
+    let cases: Vec<Case> = vec![
         (vec![is("k", text("v"))], &["plain", "list"]),
         (vec![is("k", text("V"))], &[]),
         (vec![is("k", text("w"))], &["list"]),
@@ -125,6 +125,9 @@ pub async fn every_kind_of_metadata_condition_is_met<S: Database>(store: Arc<S>)
         assert_eq!(store.any_searchable(scenario.tenant, &filter).await.expect("a look"), !expected.is_empty());
     }
 }
+
+/// Conditions that all must hold, and the documents that meet them.
+type Case = (Vec<(String, MetadataTest)>, &'static [&'static str]);
 
 fn check(
     names: &[(DocumentId, &str)],

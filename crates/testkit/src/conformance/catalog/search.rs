@@ -77,10 +77,8 @@ pub async fn a_search_filter_narrows_down<S: Database>(store: Arc<S>) {
     for document in [&a, &b, &c] {
         ids.extend(ids_of(&scenario, document).await);
     }
-    let in_2024 = MetadataCondition {
-        key: "year".to_owned(),
-        test: MetadataTest::Equals(MetadataValue::Number(2024.0)),
-    };
+    let in_2024 =
+        MetadataCondition { key: "year".to_owned(), test: MetadataTest::Equals(MetadataValue::Number(2024.0)) };
     let any = SearchFilter::default();
     let cases: Vec<(SearchFilter, &[&str])> = vec![
         (any.clone(), &["a", "b", "c"]),
@@ -89,7 +87,11 @@ pub async fn a_search_filter_narrows_down<S: Database>(store: Arc<S>) {
         (SearchFilter { documents: vec![a.id, c.id, DocumentId::new()], ..any.clone() }, &["a", "c"]),
         (SearchFilter { metadata: vec![in_2024.clone()], ..any.clone() }, &["b", "c"]),
         (
-            SearchFilter { collections: vec![scenario.collection], metadata: vec![in_2024], documents: vec![a.id, b.id] },
+            SearchFilter {
+                collections: vec![scenario.collection],
+                metadata: vec![in_2024],
+                documents: vec![a.id, b.id],
+            },
             &["b"],
         ),
         (SearchFilter { documents: vec![DocumentId::new()], ..any }, &[]),
@@ -107,7 +109,8 @@ pub async fn many_chunks_are_looked_up_at_once<S: Database>(store: Arc<S>) {
     let texts: Vec<String> = (0..2500).map(|i| format!("{i:04}")).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let document = scenario.indexed("a", "1", &texts).await;
-    let ids: Vec<ChunkId> = chunks(document.id, document.version_id, &texts).into_iter().map(|chunk| chunk.id).collect();
+    let ids: Vec<ChunkId> =
+        chunks(document.id, document.version_id, &texts).into_iter().map(|chunk| chunk.id).collect();
     assert_eq!(visible(&scenario, &ids, &SearchFilter::default()).await, texts);
     assert_eq!(scenario.now(document.id).await.chunk_count, 2500);
 }
