@@ -65,3 +65,33 @@ impl Limit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_is_always_ready_is_ended_too() {
+        let total = from_now(Duration::from_secs(10));
+        let limit = Limit::next(Duration::from_millis(20), total);
+        let mut steps = 0_u64;
+        let failure = loop {
+            assert!(Instant::now() < total, "it never ends");
+            match limit.hold(std::future::ready(Ok(()))).await {
+                Ok(()) => steps += 1,
+                Err(failure) => break failure,
+            }
+        };
+        assert!(matches!(failure, Failure::Stalled) && steps > 0);
+    }
+
+    #[tokio::test]
+    async fn the_earlier_limit_gives_the_reason() {
+        let (past, far) = (Instant::now(), from_now(Duration::MAX));
+        let of = |limit: Limit| async move { limit.hold(std::future::pending::<Result<(), _>>()).await };
+        assert!(matches!(of(Limit::first(past, far)).await, Err(Failure::Silent)));
+        assert!(matches!(of(Limit::first(far, past)).await, Err(Failure::Deadline)));
+        assert!(matches!(of(Limit::next(Duration::MAX, past)).await, Err(Failure::Deadline)));
+        assert!(matches!(of(Limit::next(Duration::ZERO, far)).await, Err(Failure::Stalled)));
+    }
+}

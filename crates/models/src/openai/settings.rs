@@ -48,8 +48,8 @@ impl EndpointSettings {
     }
 }
 
-/// Tries after the first. A `Retry-After` of the endpoint goes before the delays here. Over many calls, retries are
-/// at most a tenth of the calls and one in ten seconds, but for a reserve of ten.
+/// Tries after the first. A `Retry-After` of the endpoint goes before the delays here. All calls together make at most
+/// one retry in twenty calls and one in ten seconds, but for a reserve of five.
 #[derive(Clone, Debug)]
 pub struct RetrySettings {
     /// Retries of one call at the most.

@@ -83,6 +83,7 @@ async fn a_model_that_trickles_runs_into_the_inter_token_timeout() {
         vec![Step::Hang],
         vec![Step::Pause(LONG), Step::delta("late")],
         vec![[Step::raw(": ping\n\n"), Step::Pause(SHORT / 8)]; 2_000].concat(),
+        vec![[Step::Role, Step::Pause(SHORT / 8)]; 2_000].concat(),
         vec![Step::Finish("stop"), Step::Hang],
     ] {
         let (text, error) = fault(after_text(steps), |settings| settings.inter_token_timeout = SHORT).await;
@@ -170,6 +171,19 @@ async fn a_server_cannot_fill_the_memory() {
         let (_, error) = fault(reply, |settings| settings.endpoint.max_response_bytes = 2 << 20).await;
         assert_is(&error, ErrorKind::Unavailable, "MODEL_STREAM_BROKEN");
     }
+}
+
+#[tokio::test]
+async fn one_event_is_bounded_apart_from_the_response() {
+    let long = || after_text([Step::delta("x".repeat(4_000)), Step::Finish("stop"), Step::Done]);
+    let (text, error) = fault(long(), |settings| settings.max_event_bytes = 4_000).await;
+    assert_eq!(text, "so ");
+    assert_is(&error, ErrorKind::Unavailable, "MODEL_STREAM_BROKEN");
+    let server = OpenAiServer::start().await;
+    server.queue_chat([long()]);
+    let mut settings = patient(server.base_url());
+    settings.max_event_bytes = 5_000;
+    assert_eq!(super::answer(&model(settings)).await.len(), 4_003);
 }
 
 #[tokio::test]
