@@ -39,8 +39,7 @@ pub const FAILPOINTS: &[&str] = &[
 /// Reads the variable `FAILPOINTS`; a `main` calls it once. Returns whether this build has the points; without them it
 /// does nothing.
 pub fn arm() -> bool {
-    #[cfg(feature = "failpoints")]
-    {
+    if fail::has_failpoints() {
         // Dropping the scenario would disarm the points: they are armed for as long as the process lives.
         std::mem::forget(fail::FailScenario::setup());
     }

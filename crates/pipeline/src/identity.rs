@@ -11,6 +11,7 @@ use std::{
 
 use rand::{CryptoRng, rand_core::UnwrapErr, rngs::SysRng};
 use subtle::ConstantTimeEq as _;
+use tracing::Instrument as _;
 use vectrion_core::{
     Error, ErrorKind, Result,
     ids::{KeyId, TenantId},
@@ -235,11 +236,12 @@ impl Identity {
             return;
         }
         let (directory, tenant, key) = (Arc::clone(&self.ports.directory), principal.tenant, principal.key);
-        tokio::spawn(async move {
+        let noted = async move {
             if let Err(error) = directory.touch_key(tenant, key).await {
                 tracing::debug!(key_id = %key, reason = error.reason(), %error, "cannot note the use of a key");
             }
-        });
+        };
+        tokio::spawn(noted.in_current_span());
     }
 }
 

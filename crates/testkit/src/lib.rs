@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod conformance;
+pub mod directory;
 pub mod extracted;
 pub mod fakes;
 pub mod openai;
@@ -9,3 +10,4 @@ pub mod pdf;
 pub mod tokenizer;
 
 pub use assets::assets_dir;
+pub use directory::temporary_directory;

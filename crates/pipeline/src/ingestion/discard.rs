@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
 use vectrion_core::{
     Result,
     ports::{objects::ObjectKey, uploads::Upload},
@@ -53,9 +54,11 @@ impl Abandoned {
 
     /// The call failed: removes everything before it is answered.
     pub(super) async fn now(mut self) {
-        if let Some(upload) = self.upload.take() {
-            give_up_logged(&self.ports, &upload).await;
+        if let Some(upload) = &self.upload {
+            give_up_logged(&self.ports, upload).await;
         }
+        // Only now: a caller who goes away meanwhile leaves it to the guard.
+        self.upload = None;
     }
 
     /// The upload is somebody else's to end.
@@ -69,7 +72,7 @@ impl Drop for Abandoned {
         let Some(upload) = self.upload.take() else { return };
         let ports = Arc::clone(&self.ports);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { give_up_logged(&ports, &upload).await });
+            runtime.spawn(async move { give_up_logged(&ports, &upload).await }.in_current_span());
         }
     }
 }

@@ -89,6 +89,9 @@ impl Ingestion {
             _ => {}
         }
         self.ports.objects.check().await?;
+        // Not to expire while its bytes are put together.
+        let (size, ttl_ms) = (upload.committed, self.settings.upload_ttl_ms());
+        self.ports.uploads.advance_upload(upload.tenant, id, size, size, ttl_ms).await?;
         let received = match self.assemble(&upload, sha256).await {
             Ok(received) => received,
             Err(error) => {

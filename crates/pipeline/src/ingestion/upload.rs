@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::stream::BoxStream;
+use tracing::Instrument as _;
 use vectrion_core::{
     Error, ErrorKind, Result,
     document::ExternalId,
@@ -127,9 +128,9 @@ impl Ingestion {
         };
         let (ports, tenant) = (Arc::clone(&self.ports), upload.tenant);
         let admitted =
-            tokio::spawn(async move { admit(&ports, upload, admission).await }).await.map_err(|error| {
-                Error::internal("UPLOAD_INTERRUPTED", "the upload was cut off; try again").with_source(error)
-            })??;
+            tokio::spawn(async move { admit(&ports, upload, admission).await }.in_current_span()).await.map_err(
+                |error| Error::internal("UPLOAD_INTERRUPTED", "the upload was cut off; try again").with_source(error),
+            )??;
         self.watching.changed();
         let document = admitted.document().clone();
         let view = if admitted.is_new() {

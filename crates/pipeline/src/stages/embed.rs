@@ -78,9 +78,10 @@ impl Stages {
     async fn read(&self, document: &Document, mut batches: mpsc::Sender<Vec<Chunk>>) -> Result<()> {
         let size = self.ports.embedder.batch_size().max(1);
         let mut next = 0;
-        loop {
+        while next < document.chunk_count {
             let window = self.ports.catalog.chunks_from(document.tenant, document.version_id, next, WINDOW).await?;
-            let Some(last) = window.last() else { return Ok(()) };
+            // Fewer chunks than the version says to have: the count at the end does not come out right.
+            let Some(last) = window.last() else { break };
             next = last.ordinal + 1;
             for batch in by_length(window, size) {
                 if batches.send(batch).await.is_err() {
@@ -89,6 +90,7 @@ impl Stages {
                 }
             }
         }
+        Ok(())
     }
 
     async fn embed_batches(

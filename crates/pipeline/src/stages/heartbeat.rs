@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use vectrion_core::{
     Error, ErrorKind, Result,
     document::Progress,
@@ -85,11 +86,12 @@ impl Heartbeat {
         let progress = hold.progress.subscribe();
         let beat = Beat { jobs, lease, lease_for, hold: Arc::clone(&hold), progress, written: Progress::default() };
         let stopped = stop.clone();
-        let task = tokio::spawn(async move {
+        let beating = async move {
             if let Some(interruption) = beat.run(&stopped).await {
                 told.send_replace(Some(interruption));
             }
-        });
+        };
+        let task = tokio::spawn(beating.in_current_span());
         Self { task, stop, interruption, hold }
     }
 

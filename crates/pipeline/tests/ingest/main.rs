@@ -1,0 +1,13 @@
+//! The use cases of ingestion over the real database, object store and vector index of the embedded profile.
+
+mod administration;
+mod housekeeping;
+mod idempotency;
+mod identity;
+mod lifecycle;
+mod pieces;
+mod stages;
+mod uploads;
+mod watch;
+#[path = "../world/mod.rs"]
+mod world;
