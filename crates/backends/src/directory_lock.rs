@@ -3,12 +3,19 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use vectrion_core::{Error, Result};
 
 /// The file that is locked.
 pub(crate) const LOCK_FILE: &str = "lock";
+
+/// Tries to take a lock, and the time between them. A process being started has the locks of the one that starts it for a
+/// moment, until it runs its program: a lock that was just given back may still seem taken.
+pub(crate) const TRIES: usize = 50;
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that no other process uses while this lives. The kernel gives it back when the process dies, whatever
 /// way it dies.
@@ -18,7 +25,7 @@ pub(crate) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Takes the directory, which must exist.
+    /// Takes the directory, which must exist. Blocks for a second when it is taken.
     ///
     /// # Errors
     /// `FAILED_PRECONDITION`, reason `DIRECTORY_IN_USE`; `UNAVAILABLE`, reason `STORAGE_UNAVAILABLE`.
@@ -33,17 +40,20 @@ impl DirectoryLock {
             .write(true)
             .open(directory.join(LOCK_FILE))
             .map_err(unavailable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => Err(Error::precondition(
-                "DIRECTORY_IN_USE",
-                format!(
-                    "{} is in use by another process: stop that one, or give this one a directory of its own",
-                    directory.display()
-                ),
-            )),
-            Err(TryLockError::Error(error)) => Err(unavailable(error)),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { file }),
+                Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+                Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+            }
         }
+        Err(Error::precondition(
+            "DIRECTORY_IN_USE",
+            format!(
+                "{} is in use by another process: stop that one, or give this one a directory of its own",
+                directory.display()
+            ),
+        ))
     }
 
     /// Gives the directory back before this is dropped.

@@ -53,15 +53,6 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-/// Removes a file if it is there.
-pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => path.parent().map_or(Ok(()), sync_directory),
-    }
-}
-
 /// Removes a directory with all that is in it, if it is there.
 pub(crate) fn remove_directory(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
@@ -101,7 +92,6 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"two");
         assert_eq!(fs::read_dir(&deep).unwrap().count(), 1, "no staged file is left");
         for _ in 0..2 {
-            remove_file(&file).unwrap();
             remove_directory(&dir.path().join("a/b")).unwrap();
         }
         sync_closest_directory(&deep, dir.path()).unwrap();

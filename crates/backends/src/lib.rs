@@ -16,5 +16,7 @@ mod directory_lock;
 mod durable;
 pub mod free_space;
 pub mod objects;
+#[cfg(test)]
+mod test_process;
 pub mod vectors;
 pub mod wakeups;

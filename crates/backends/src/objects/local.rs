@@ -2,6 +2,8 @@
 
 mod leftovers;
 mod put;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,

@@ -2,16 +2,16 @@
 //!
 //! One shard of the engine for each tenant in each generation; one thread that writes to each open shard, a bounded pool
 //! of threads that read, one thread that optimises. Shards are opened when they are first used, and closed when too many
-//! are open. How the engine is kept from losing what it confirmed is told in `writer`, `journal` and `wal`.
+//! are open. How the engine is kept from losing what it confirmed is told in `writer`, `redo` and `wal`.
 
 mod engine;
 mod failure;
-mod journal;
 mod layout;
 mod optimizer;
 mod points;
 mod query;
 mod readers;
+mod redo;
 mod registry;
 mod repair;
 mod settings;
@@ -109,6 +109,7 @@ impl EdgeIndex {
             space: space.clone(),
             optimizer: Optimizer::start().map_err(unavailable)?,
             optimize_after: settings.optimize_after,
+            redo_bytes: settings.redo_bytes,
             lock,
         };
         Ok(Self {

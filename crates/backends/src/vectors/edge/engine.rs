@@ -9,11 +9,14 @@ use std::{
     time::Duration,
 };
 
-use qdrant_edge::{EdgeConfig, EdgeShard, OperationResult};
+use qdrant_edge::{EdgeConfig, EdgeShard, OperationError, OperationResult};
 use vectrion_core::{Error, Result};
 
 use super::{failure::Trouble, points};
-use crate::free_space::FreeSpace;
+use crate::{
+    directory_lock::{PAUSE, TRIES},
+    free_space::FreeSpace,
+};
 
 /// What the engine panics with when a flush meets the short moment in which an optimisation swaps segments.
 const SWAPPING: &str = "segment holder lock acquired";
@@ -40,7 +43,8 @@ impl Engine {
             for index in points::payload_indexes()? {
                 shard.update(index)?;
             }
-            shard.flush();
+            // Dropping it flushes it.
+            drop(shard);
             Ok(())
         });
         made.map_err(|trouble| trouble.into_error("make an index for a tenant", space))
@@ -94,12 +98,7 @@ impl Engine {
     pub(super) fn reload(&self) -> Result<()> {
         self.space.require_to_clean_up(0)?;
         let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
-        if let Err(trouble) = drop_shard(&mut shard) {
-            tracing::warn!(
-                error = &trouble as &dyn std::error::Error,
-                "cannot flush a vector index before opening it anew"
-            );
-        }
+        drop_shard(&mut shard);
         let opened = load(&self.directory, &self.config)
             .map_err(|trouble| trouble.into_open_error(&self.directory, &self.space))?;
         *shard = Some(opened);
@@ -107,9 +106,8 @@ impl Engine {
     }
 
     /// Lets go of the files.
-    pub(super) fn close(&self) -> Result<()> {
-        let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
-        drop_shard(&mut shard).map_err(|trouble| trouble.into_error("close", &self.space))
+    pub(super) fn close(&self) {
+        drop_shard(&mut self.shard.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Bytes that the shard occupies on the disk.
@@ -124,22 +122,34 @@ impl Engine {
 
 /// Loads a shard. Settings of today take the place of those that it was made with.
 fn load(directory: &Path, config: &EdgeConfig) -> Result<EdgeShard, Trouble> {
-    // The engine would take a directory without segments for an empty shard.
-    if !fs::exists(directory.join("edge_config.json")).unwrap_or(false) {
-        return Err(Trouble::Failed(qdrant_edge::OperationError::service_error_light(
-            "the shard has no configuration",
-        )));
+    // The engine would take a directory that lost its segments for an empty shard.
+    if !has_segments(directory) {
+        return Err(Trouble::Failed(OperationError::service_error_light("the shard has no segments")));
+    }
+    for _ in 1..TRIES {
+        match caught(|| EdgeShard::load(directory, Some(config.clone()))) {
+            Err(trouble) if trouble.is_locked() => thread::sleep(PAUSE),
+            other => return other,
+        }
     }
     caught(|| EdgeShard::load(directory, Some(config.clone())))
 }
 
-/// Drops a shard, which flushes it, and panics when that fails.
-fn drop_shard(shard: &mut Option<EdgeShard>) -> Result<(), Trouble> {
+fn has_segments(directory: &Path) -> bool {
+    fs::read_dir(directory.join("segments"))
+        .is_ok_and(|entries| entries.filter_map(Result::ok).any(|entry| entry.path().join("segment.json").exists()))
+}
+
+/// Drops a shard, which flushes it, and panics when that fails: what is lost by that is in the redo log.
+fn drop_shard(shard: &mut Option<EdgeShard>) {
     let shard = shard.take();
-    caught(|| {
+    let dropped = caught(|| {
         drop(shard);
         Ok(())
-    })
+    });
+    if let Err(trouble) = dropped {
+        tracing::warn!(error = &trouble as &dyn std::error::Error, "cannot flush a vector index while closing it");
+    }
 }
 
 /// Calls the engine. It holds no lock that a panic would poison, and what a panic leaves half changed is dealt with by

@@ -39,7 +39,12 @@ impl Trouble {
             .downcast_ref::<&str>()
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned());
-        Self::Panicked(message.unwrap_or_else(|| "without a message".to_owned()))
+        let mut message = message.unwrap_or_else(|| "without a message".to_owned());
+        // The engine's own errors hold the stack, page after page.
+        if let Some(end) = message.find(", backtrace: ") {
+            message.truncate(end);
+        }
+        Self::Panicked(message)
     }
 
     /// The number of the operating system's error in the text, as Rust prints it: `(os error 28)`.
@@ -47,6 +52,12 @@ impl Trouble {
         let text = self.to_string();
         let (_, rest) = text.split_once("(os error ")?;
         rest.split_once(')')?.0.parse().ok()
+    }
+
+    /// Whether the engine's log is locked by another process.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self, Self::Failed(OperationError::ServiceError { description, .. })
+            if description.starts_with("failed to open WAL") && description.contains("WouldBlock"))
     }
 
     fn is_full(&self) -> bool {
@@ -85,7 +96,11 @@ impl Trouble {
         if self.is_full() {
             return space.full().with_source(self);
         }
-        if let Some(errno::ENOMEM | errno::EACCES | errno::ENFILE | errno::EMFILE | errno::EROFS) = self.os_error() {
+        let is_passing = matches!(
+            self.os_error(),
+            Some(errno::ENOMEM | errno::EACCES | errno::ENFILE | errno::EMFILE | errno::EROFS)
+        );
+        if is_passing || self.is_locked() {
             return Error::unavailable(
                 "VECTOR_INDEX_UNAVAILABLE",
                 format!("the vector index in {} cannot be opened now", directory.display()),
@@ -160,6 +175,9 @@ mod tests {
         let files = failed("failed to load segment: Too many open files (os error 24)");
         let error = files.into_open_error(directory, &space);
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true));
+        let locked = failed("failed to open WAL /x/wal: Can't init WAL: Kind(WouldBlock)");
+        assert!(locked.is_locked());
+        assert_eq!(locked.into_open_error(directory, &space).reason(), "VECTOR_INDEX_UNAVAILABLE");
         let error = failed("failed to load segment: bad magic").into_open_error(directory, &space);
         assert_eq!((error.kind(), error.reason()), (ErrorKind::DataLoss, "VECTOR_SHARD_DAMAGED"));
         assert!(error.message().contains("/data/vectors/g/t"), "{error}");

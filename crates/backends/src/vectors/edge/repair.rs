@@ -1,6 +1,4 @@
-//! Putting a shard in order after its optimisation was broken off.
-
-use std::collections::BTreeSet;
+//! Putting a shard in order after a process died.
 
 use qdrant_edge::{
     Condition, CountRequest, EdgeShard, Filter, HasIdCondition, OperationResult, PointId, PointInsertOperations,
@@ -14,26 +12,23 @@ use super::{points, query};
 /// Points that are looked at, or changed, at once.
 const PAGE: usize = 500;
 
-/// Removes points that were removed while the shard was optimised, then makes every point that is there twice be there
-/// once. Returns how many points were removed and how many were written again.
-pub(super) fn repair(shard: &EdgeShard, removed: &BTreeSet<Uuid>) -> OperationResult<(usize, usize)> {
-    let removed: Vec<Uuid> = removed.iter().copied().collect();
-    for page in removed.chunks(PAGE) {
-        shard.update(points::removal(page))?;
+/// Makes every point that is there twice be there once, and returns how many were written anew. A point that moves from
+/// one segment to another, as all do at the end of an optimisation, is in both for a moment.
+pub(super) fn remove_doubles(shard: &EdgeShard) -> OperationResult<usize> {
+    let ids = query::ids(shard, None)?;
+    if shard.info().points_count == ids.len() {
+        return Ok(0);
     }
     let mut rewritten = 0;
-    let ids = query::ids(shard, None)?;
-    if shard.info().points_count > ids.len() {
-        for page in ids.chunks(PAGE) {
-            rewritten += write_doubles_once(shard, page)?;
-        }
+    for page in ids.chunks(PAGE) {
+        rewritten += rewrite_doubles(shard, page)?;
     }
-    Ok((removed.len(), rewritten))
+    Ok(rewritten)
 }
 
 /// Writes the points of a page anew if some of them are there twice. They are removed first, which removes every copy:
 /// writing alone may renew more than one.
-fn write_doubles_once(shard: &EdgeShard, page: &[Uuid]) -> OperationResult<usize> {
+fn rewrite_doubles(shard: &EdgeShard, page: &[Uuid]) -> OperationResult<usize> {
     let ids: Vec<PointId> = page.iter().map(|id| PointId::Uuid(*id)).collect();
     let of_page = Condition::HasId(ids.iter().copied().collect::<HasIdCondition>());
     let copies = shard.count(CountRequest { filter: Some(Filter::new_must(of_page)), exact: true })?;

@@ -31,6 +31,9 @@ pub struct EdgeSettings {
     pub hnsw_ef_construct: usize,
     /// Candidates looked at while searching.
     pub hnsw_ef: usize,
+    /// Bytes of changes that wait to be made again should the process die. The more there are the longer it then takes to
+    /// open a tenant's index; the fewer, the more often the engine is flushed.
+    pub redo_bytes: u64,
     /// Bytes of a file of the engine's log; about three of them are kept for each tenant.
     pub log_file_bytes: usize,
     /// Words.
@@ -50,6 +53,7 @@ impl Default for EdgeSettings {
             hnsw_m: 16,
             hnsw_ef_construct: 128,
             hnsw_ef: 128,
+            redo_bytes: 8 << 20,
             log_file_bytes: 4 << 20,
             bm25: Bm25Settings::default(),
         }

@@ -19,15 +19,15 @@ use crate::durable;
 /// The directory of the log in that of the shard.
 const DIRECTORY: &str = "wal";
 
-/// The log of a shard.
+/// The engine's log of a shard.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct Wal {
     directory: PathBuf,
     /// Number of the newest closed file that is known to be on the disk.
     synced: Option<u64>,
 }
 
-impl Log {
+impl Wal {
     /// The log of the shard in `shard`.
     pub(super) fn of(shard: &Path) -> Self {
         Self { directory: shard.join(DIRECTORY), synced: None }

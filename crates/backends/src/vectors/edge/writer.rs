@@ -1,8 +1,8 @@
 //! The one thread that changes a shard.
 //!
-//! The engine panics when a flush meets a change, so both happen on one thread. What was changed since the last flush is
-//! kept in memory: when the engine meets a defect of its own the shard is opened anew and the changes are made again, so
-//! that a later flush never confirms what was lost on the way.
+//! The engine panics when a flush meets a change, so both happen on one thread. A change is made in the engine and then
+//! written to the redo log; confirming it takes the log alone. When the engine meets a defect of its own the shard is
+//! opened anew and the log replayed.
 
 use std::{
     io, mem,
@@ -12,7 +12,6 @@ use std::{
 
 use qdrant_edge::bm25_embed::EdgeBm25;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 use vectrion_core::{
     Error, Result,
     ids::{DocumentId, TenantId, VersionId},
@@ -22,21 +21,18 @@ use vectrion_core::{
 use super::{
     engine::{self, Engine},
     failure,
-    journal::Journal,
     optimizer::Optimizer,
     points::{self, DOCUMENT, VERSION},
     query,
-    repair::repair,
+    redo::{Change, RedoLog},
+    repair,
     shard::{COMMANDS, OpenShard},
-    wal::Log,
+    wal::Wal,
 };
 use crate::{directory_lock::DirectoryLock, free_space::FreeSpace};
 
 /// Points that are written, or removed, in one change: searches wait while one is made.
 const CHANGE_POINTS: usize = 64;
-
-/// Changed points from which the writer flushes by itself, so that what it keeps in memory stays small.
-const MAX_UNFLUSHED: usize = 4096;
 
 /// What a writer is told.
 #[derive(Debug)]
@@ -60,12 +56,6 @@ pub(super) enum Removed {
     Document(DocumentId),
 }
 
-/// A change that is not durable yet.
-enum Change {
-    Written(Vec<Point>),
-    Removed(Vec<Uuid>),
-}
-
 /// What all writers of an index share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
@@ -73,6 +63,7 @@ pub(super) struct Shared {
     pub(super) space: FreeSpace,
     pub(super) optimizer: Optimizer,
     pub(super) optimize_after: usize,
+    pub(super) redo_bytes: u64,
     /// The directory of the index stays locked for as long as a writer lives.
     pub(super) lock: Arc<DirectoryLock>,
 }
@@ -82,18 +73,13 @@ struct Writer {
     tenant: TenantId,
     shared: Shared,
     shard: Weak<OpenShard>,
-    log: Log,
-    /// Changes since the last flush, and how many points they concern.
-    unflushed: Vec<Change>,
-    unflushed_points: usize,
-    /// Whether anything, an optimisation included, happened since the last flush.
-    is_dirty: bool,
+    redo: RedoLog,
+    wal: Wal,
     /// Whether the engine met a defect, so that the shard has to be opened anew.
     is_broken: bool,
+    is_optimizing: bool,
     /// Points changed since it was last looked at whether to optimise.
     changed: usize,
-    /// Set from the first change on.
-    journal: Option<Journal>,
     /// Who waits for the end.
     closing: Option<oneshot::Sender<Result<()>>>,
 }
@@ -105,33 +91,25 @@ pub(super) fn start(engine: Engine, tenant: TenantId, shared: Shared) -> Result<
             .with_source(error)
     };
     let engine = Arc::new(engine);
-    let left_behind = Journal::left_behind(engine.directory()).map_err(failed)?;
     let (commands, incoming) = mpsc::channel(COMMANDS);
     let mut writer = Writer {
-        log: Log::of(engine.directory()),
+        redo: RedoLog::open(engine.directory()).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => failure::damaged(engine.directory()).with_source(error),
+            _ => failed(error),
+        })?,
+        wal: Wal::of(engine.directory()),
         engine: engine.clone(),
         tenant,
         shared,
         shard: Weak::new(),
-        unflushed: Vec::new(),
-        unflushed_points: 0,
-        is_dirty: false,
         is_broken: false,
+        is_optimizing: false,
         changed: 0,
-        journal: None,
         closing: None,
     };
-    if let Some(removed) = left_behind {
-        let (removed, rewritten) = engine.run("repair itself", |shard| repair(shard, &removed))?;
-        tracing::info!(
-            directory = %engine.directory().display(),
-            removed,
-            rewritten,
-            "opened a vector index whose process died while it was changing"
-        );
-        writer.is_dirty = true;
-        writer.flush()?;
-        writer.journal = Some(Journal::begin(engine.directory()).map_err(failed)?);
+    if writer.redo.bytes() > 0 {
+        writer.replay()?;
+        writer.checkpoint()?;
     }
     // What an earlier process wrote may not have been optimised.
     writer.changed = engine.run("count", |shard| Ok(shard.info().points_count))?;
@@ -146,7 +124,7 @@ impl Writer {
         self.optimize_if_due();
         while let Some(command) = commands.blocking_recv() {
             self.obey(command);
-            if !self.is_optimizing()
+            if !self.is_optimizing
                 && let Some(reply) = self.closing.take()
             {
                 // Whoever asked may be gone.
@@ -155,40 +133,8 @@ impl Writer {
             }
         }
         if let Err(error) = self.end() {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot flush a vector index while closing it");
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot close a vector index");
         }
-    }
-
-    /// Flushes, and lets go of the files.
-    fn end(&mut self) -> Result<()> {
-        let flushed = self.flush();
-        self.engine.close()?;
-        flushed?;
-        match self.journal.take() {
-            Some(journal) => journal.end().map_err(|error| self.io_failed(error)),
-            None => Ok(()),
-        }
-    }
-
-    fn is_optimizing(&self) -> bool {
-        self.journal.as_ref().is_some_and(Journal::is_optimizing)
-    }
-
-    fn io_failed(&self, error: io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.shared.space.full().with_source(error),
-            _ => Error::internal("VECTOR_INDEX_FAILED", "a file of the vector index cannot be written")
-                .with_source(error),
-        }
-    }
-
-    /// The journal, which is begun if need be.
-    fn journal(&mut self) -> Result<&mut Journal> {
-        let journal = match self.journal.take() {
-            Some(journal) => journal,
-            None => Journal::begin(self.engine.directory()).map_err(|error| self.io_failed(error))?,
-        };
-        Ok(self.journal.insert(journal))
     }
 
     fn obey(&mut self, command: Command) {
@@ -196,12 +142,12 @@ impl Writer {
             Command::Upsert { points, reply } => self.answer(reply, |writer| writer.upsert(points)),
             Command::Remove { what, reply } => self.answer(reply, |writer| writer.remove(what)),
             Command::Flush { reply } => {
-                self.answer(reply, Self::flush);
-                self.optimize_if_due();
+                self.answer(reply, Self::sync);
+                self.keep_house();
             }
             Command::Optimized { outcome } => self.optimized(outcome),
             Command::Close { reply } => {
-                if let Err(error) = self.flush() {
+                if let Err(error) = self.sync() {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot flush a vector index yet");
                 }
                 self.closing = Some(reply);
@@ -224,8 +170,7 @@ impl Writer {
         self.recover()?;
         while !points.is_empty() {
             let rest = points.split_off(points.len().min(CHANGE_POINTS));
-            let change = Change::Written(mem::replace(&mut points, rest));
-            self.make(change)?;
+            self.make(Change::Written(mem::replace(&mut points, rest)))?;
         }
         Ok(())
     }
@@ -246,91 +191,107 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes a change and takes note of it, in this order: what the engine refuses must not be replayed.
     fn make(&mut self, change: Change) -> Result<()> {
-        self.journal()?;
-        self.is_dirty = true;
         if let Err(error) = self.apply(&change) {
             self.is_broken |= engine::is_panic(&error);
             return Err(error);
         }
-        let concerned = match &change {
+        self.changed += match &change {
             Change::Written(points) => points.len(),
             Change::Removed(ids) => ids.len(),
+            Change::OptimizationBegan => 0,
         };
-        let journal = self.journal()?;
-        match &change {
-            Change::Written(points) => journal.revive(points.iter().map(|point| point.id.0)),
-            Change::Removed(ids) => journal.add(ids.iter().copied()),
-        }
-        self.changed += concerned;
-        self.unflushed_points += concerned;
-        self.unflushed.push(change);
-        if self.unflushed_points >= MAX_UNFLUSHED { self.flush() } else { Ok(()) }
+        self.redo.append(&change).map_err(|error| self.io_failed(error))
     }
 
     fn apply(&self, change: &Change) -> Result<()> {
         let (task, change) = match change {
             Change::Written(points) => ("write points", points::upsert(self.tenant, points, &self.shared.bm25)),
             Change::Removed(ids) => ("delete points", points::removal(ids)),
+            Change::OptimizationBegan => return Ok(()),
         };
         self.engine.run(task, |shard| shard.update(change))
     }
 
-    fn flush(&mut self) -> Result<()> {
-        self.recover()?;
-        if !self.is_dirty {
-            return Ok(());
+    /// Makes changes durable.
+    fn sync(&mut self) -> Result<()> {
+        self.redo.sync().map_err(|error| self.io_failed(error))
+    }
+
+    fn io_failed(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.shared.space.full().with_source(error),
+            _ => Error::internal("VECTOR_INDEX_FAILED", "a file of the vector index cannot be written")
+                .with_source(error),
         }
+    }
+
+    /// Flushes the engine and empties the redo log. Not while optimising: the flush would not hold what was removed.
+    fn checkpoint(&mut self) -> Result<()> {
         self.shared.space.require_to_clean_up(0)?;
-        self.log.sync().map_err(|error| self.io_failed(error))?;
+        self.sync()?;
+        self.wal.sync().map_err(|error| self.io_failed(error))?;
         if let Err(error) = self.engine.flush() {
             self.is_broken |= engine::is_panic(&error);
             return Err(error);
         }
-        if let Some(journal) = &mut self.journal {
-            let saved = journal.save();
-            saved.map_err(|error| self.io_failed(error))?;
-        }
-        self.unflushed.clear();
-        self.unflushed_points = 0;
-        self.is_dirty = false;
-        if let Err(error) = self.log.trim() {
+        self.redo.clear().map_err(|error| self.io_failed(error))?;
+        if let Err(error) = self.wal.trim() {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot shorten the log of a vector index");
         }
         Ok(())
     }
 
-    /// Opens the shard anew if the engine met a defect, and makes again what was not durable.
+    /// Opens the shard anew if the engine met a defect.
     fn recover(&mut self) -> Result<()> {
         if !self.is_broken {
             return Ok(());
         }
-        if self.is_optimizing() {
+        if self.is_optimizing {
             // Opening it anew would have to wait for the optimisation, and every search with it.
             return Err(Error::unavailable(
                 "VECTOR_INDEX_UNAVAILABLE",
                 "the vector index of the tenant is being put in order: try again in a minute",
             ));
         }
-        self.reload()
-    }
-
-    fn reload(&mut self) -> Result<()> {
         tracing::warn!(directory = %self.engine.directory().display(), "opening a vector index anew after a defect");
         self.engine.reload()?;
-        self.is_dirty = true;
-        if let Some(journal) = &self.journal {
-            self.engine.run("repair itself", |shard| repair(shard, journal.removed()))?;
-        }
-        for change in &self.unflushed {
-            self.apply(change)?;
-        }
+        self.replay()?;
         self.is_broken = false;
         Ok(())
     }
 
+    /// Makes the changes of the redo log again.
+    fn replay(&self) -> Result<()> {
+        let mut changes = 0;
+        self.redo
+            .replay(|change| {
+                changes += 1;
+                self.apply(&change).map_err(Replay::Change)
+            })
+            .map_err(|error| match error {
+                Replay::Change(error) => error,
+                Replay::Read(error) => self.io_failed(error),
+            })?;
+        let doubles = self.engine.run("repair itself", repair::remove_doubles)?;
+        tracing::info!(directory = %self.engine.directory().display(), changes, doubles, "replayed a vector index's log");
+        Ok(())
+    }
+
+    /// Does, after somebody was answered, what nobody waits for.
+    fn keep_house(&mut self) {
+        if self.redo.bytes() > self.shared.redo_bytes && !self.is_optimizing {
+            let kept = self.recover().and_then(|()| self.checkpoint());
+            if let Err(error) = kept {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot flush a vector index");
+            }
+        }
+        self.optimize_if_due();
+    }
+
     fn optimize_if_due(&mut self) {
-        if self.changed < self.shared.optimize_after || self.is_optimizing() || self.closing.is_some() {
+        if self.changed < self.shared.optimize_after || self.is_optimizing || self.closing.is_some() {
             return;
         }
         self.changed = 0;
@@ -348,39 +309,50 @@ impl Writer {
         let Some(shard) = self.shard.upgrade() else { return Ok(()) };
         // New segments are made beside the old ones, from copies of their vectors.
         self.shared.space.require(self.engine.disk_bytes().saturating_mul(2))?;
-        self.flush()?;
-        self.journal()?.begin_optimizing();
-        if !self.shared.optimizer.request(shard) {
-            self.journal()?.end_optimizing().map_err(|error| self.io_failed(error))?;
-        }
+        self.recover()?;
+        self.checkpoint()?;
+        self.redo.append(&Change::OptimizationBegan).map_err(|error| self.io_failed(error))?;
+        self.sync()?;
+        self.is_optimizing = self.shared.optimizer.request(shard);
         Ok(())
     }
 
     fn optimized(&mut self, outcome: Result<()>) {
-        if let Err(error) = self.finish_optimization(outcome) {
+        self.is_optimizing = false;
+        if let Err(error) = outcome {
+            // The old segments are back, and with them what was removed meanwhile.
+            self.is_broken = true;
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 directory = %self.engine.directory().display(),
-                "the optimisation of a vector index failed"
+                "the optimisation of a vector index was broken off"
             );
+        }
+        if let Err(error) = self.recover().and_then(|()| self.checkpoint()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot flush a vector index");
         }
     }
 
-    fn finish_optimization(&mut self, outcome: Result<()>) -> Result<()> {
-        self.is_dirty = true;
-        let repaired = match outcome {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an optimisation was broken off");
-                // The old segments are back, and with them what was removed meanwhile.
-                self.is_broken = true;
-                self.reload()
-            }
-        };
-        // While it is broken, every call begins with opening it anew.
-        let flushed = repaired.and_then(|()| self.flush());
-        let journal = self.journal()?;
-        let ended = if flushed.is_ok() { journal.end_optimizing() } else { journal.keep_removed() };
-        flushed.and(ended.map_err(|error| self.io_failed(error)))
+    /// Flushes, and lets go of the files.
+    fn end(&mut self) -> Result<()> {
+        let flushed = self.sync();
+        // What is not flushed when this fails is in the redo log.
+        if let Err(error) = self.recover().and_then(|()| self.checkpoint()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot flush a vector index while closing it");
+        }
+        self.engine.close();
+        flushed
+    }
+}
+
+/// Why a replay ended early.
+enum Replay {
+    Read(io::Error),
+    Change(Error),
+}
+
+impl From<io::Error> for Replay {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
     }
 }

@@ -6,17 +6,16 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
-    process::{Command as Process, Stdio},
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use vectrion_core::{ids::TenantId, ports::vectors::Generation};
 
 use super::*;
+use crate::test_process::{self, Child};
 
-/// Where the child works. Without it the child's test has nothing to do.
-const DIRECTORY: &str = "VECTRION_TEST_CRASH_DIRECTORY";
-const SEED: &str = "VECTRION_TEST_CRASH_SEED";
+const CHILD: &str = "vectors::edge::tests::crash::a_child_that_gets_killed";
+const SEED: &str = "VECTRION_TEST_CHILD_SEED";
 
 /// Documents that the child writes and removes, and chunks of each.
 const DOCUMENTS: u128 = 12;
@@ -39,10 +38,8 @@ fn chunks(number: u128) -> Vec<Point> {
 /// The child: for ever writes or removes a document, flushes, and says so. Its parent kills it.
 #[test]
 fn a_child_that_gets_killed() {
-    let (Ok(directory), Ok(seed)) = (std::env::var(DIRECTORY), std::env::var(SEED)) else {
-        return;
-    };
-    let mut random = StdRng::seed_from_u64(seed.parse().unwrap());
+    let Some(directory) = test_process::directory() else { return };
+    let mut random = StdRng::seed_from_u64(std::env::var(SEED).unwrap().parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let say = |text: String| {
         let mut out = std::io::stdout().lock();
@@ -78,21 +75,11 @@ fn a_child_that_gets_killed() {
 
 /// Runs a child for some time; what it began last and did not end, after taking note of all that it ended.
 fn run_and_kill(directory: &Path, seed: u64, time: Duration, state: &mut BTreeMap<u128, bool>) -> Option<u128> {
-    let mut child = Process::new(std::env::current_exe().unwrap())
-        .args(["--exact", "vectors::edge::tests::crash::a_child_that_gets_killed", "--nocapture", "--test-threads=1"])
-        .env(DIRECTORY, directory)
-        .env(SEED, seed.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
+    let mut child = Child::start(CHILD, directory, &[(SEED, seed.to_string())]);
+    let output = BufReader::new(child.output());
     let killer = std::thread::spawn(move || {
         std::thread::sleep(time);
-        let is_running = child.try_wait().unwrap().is_none();
-        child.kill().unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(is_running, "the child died by itself: {}", String::from_utf8_lossy(&output.stderr));
+        child.kill();
     });
     let mut begun = None;
     for line in output.lines().map_while(Result::ok) {
@@ -115,13 +102,13 @@ fn run_and_kill(directory: &Path, seed: u64, time: Duration, state: &mut BTreeMa
 async fn what_was_flushed_survives_a_kill_and_repeating_the_rest_completes_it() {
     let dir = tempfile::tempdir().unwrap();
     let seed = std::env::var("VECTRION_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
-    let rounds = std::env::var("VECTRION_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(6u64);
+    let rounds = std::env::var("VECTRION_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(4u64);
     println!("seed {seed}, {rounds} kills");
     let mut random = StdRng::seed_from_u64(seed);
     let scope = crash_scope();
     let mut state: BTreeMap<u128, bool> = BTreeMap::new();
     for round in 0..rounds {
-        let time = Duration::from_millis(random.random_range(300..2500));
+        let time = Duration::from_millis(random.random_range(200..1800));
         let unconfirmed = run_and_kill(dir.path(), seed + round, time, &mut state);
         let index = open(dir.path());
         for number in 0..DOCUMENTS {
