@@ -13,7 +13,7 @@ protobuf JSON (the messages of proto/vectrion/v1).";
 
 /// Retrieval-augmented generation: documents in, streamed and cited answers out.
 #[derive(Debug, Parser)]
-#[command(name = "vectrion", version, after_help = AFTER, propagate_version = true, max_term_width = 110)]
+#[command(name = "vectrion", version, after_help = AFTER, max_term_width = 110)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -484,4 +484,28 @@ pub(crate) enum DeadLettersCommand {
         #[command(flatten)]
         tenant: TenantArg,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn json_may_stand_anywhere() {
+        for line in [
+            &["vectrion", "--json", "ask", "why?"][..],
+            &["vectrion", "ask", "--json", "why?"],
+            &["vectrion", "ask", "why?", "--json"],
+            &["vectrion", "documents", "list", "--json"],
+        ] {
+            assert!(Arguments::try_parse_from(line).expect("a valid line").json, "{line:?}");
+        }
+    }
 }
