@@ -55,8 +55,8 @@ pub struct FileParser {
     pool: ComputePool,
 }
 
-/// Seconds that a reader of text gets, beyond its own limit, to notice that its time is over.
-const GRACE_S: u64 = 10;
+/// What a reader of text gets, beyond its own limit, to notice that its time is over.
+const GRACE: Duration = Duration::from_secs(10);
 
 impl FileParser {
     /// A parser whose chunks are measured by this tokenizer.
@@ -81,7 +81,7 @@ impl FileParser {
 
     async fn read_text(&self, file: &Path, kind: MediaType) -> Result<Extracted> {
         let (path, settings) = (file.to_owned(), self.text.clone());
-        let limit = Duration::from_secs(settings.time_limit_s.saturating_add(GRACE_S));
+        let limit = settings.timeout.saturating_add(GRACE);
         let work = move || {
             let bytes = read_file(&path, kind, &settings)?;
             text::read(&bytes, kind, &settings)
@@ -93,7 +93,7 @@ impl FileParser {
         };
         match self.pool.run_within(limit, work).await {
             Ok(outcome) => outcome.map_err(crashed)?,
-            Err(_) => Err(text::timed_out(self.text.time_limit_s)),
+            Err(_) => Err(text::timed_out(self.text.timeout)),
         }
     }
 }

@@ -13,14 +13,12 @@ mod tokens;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use vectrion_core::{Error, Result, chunk::ChunkDraft, extraction::Extracted, ports::Tokenizer};
 
 use self::{outline::Outline, place::Places, split::Splitter, tokens::TokenMap};
 
 /// Settings of the chunker. Another value makes other chunks, and another index generation.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct ChunkSettings {
     /// Tokens of a chunk at the most; 0: as many as the embedding model takes.
     pub max_tokens: usize,
@@ -59,20 +57,15 @@ impl Chunker {
         let model_takes = tokenizer.max_tokens();
         let tokens = if settings.max_tokens == 0 { model_takes } else { settings.max_tokens };
         let overlap = settings.overlap_tokens;
+        let refused = |message| Err(Error::invalid("INVALID_CHUNK_SETTINGS", message));
         if !(MIN_TOKENS..=model_takes).contains(&tokens) {
-            return Err(Error::invalid(
-                "INVALID_CHUNK_SETTINGS",
-                format!(
-                    "chunks.max_tokens is {tokens}; it must be between {MIN_TOKENS} and {model_takes}, what the embedding model takes"
-                ),
+            return refused(format!(
+                "chunks of {tokens} tokens: allowed are {MIN_TOKENS} to {model_takes}, which is what the embedding model takes"
             ));
         }
         if overlap * 2 > tokens {
-            return Err(Error::invalid(
-                "INVALID_CHUNK_SETTINGS",
-                format!(
-                    "chunks.overlap_tokens is {overlap}; it may be half of the {tokens} tokens of a chunk at the most"
-                ),
+            return refused(format!(
+                "an overlap of {overlap} tokens: allowed is half of the {tokens} tokens of a chunk"
             ));
         }
         let locality = tokens::Locality::of(tokenizer.as_ref())?;

@@ -11,14 +11,12 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use vectrion_core::{Error, Result, document::Warning, extraction::Extracted};
 
 use crate::sniff::MediaType;
 
 /// Limits of the readers of text.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct TextSettings {
     /// Bytes of a plain text file at the most.
     pub max_plain_bytes: u64,
@@ -28,8 +26,8 @@ pub struct TextSettings {
     pub max_markdown_bytes: u64,
     /// Characters of text taken from one file at the most.
     pub max_characters: usize,
-    /// Seconds of reading one file at the most.
-    pub time_limit_s: u64,
+    /// Longest time for one file.
+    pub timeout: Duration,
 }
 
 impl Default for TextSettings {
@@ -39,7 +37,7 @@ impl Default for TextSettings {
             max_html_bytes: 32 << 20,
             max_markdown_bytes: 8 << 20,
             max_characters: 50_000_000,
-            time_limit_s: 30,
+            timeout: Duration::from_secs(30),
         }
     }
 }
@@ -95,13 +93,16 @@ pub fn check_size(bytes: u64, kind: MediaType, settings: &TextSettings) -> Resul
     if bytes <= most {
         return Ok(());
     }
-    let message =
-        format!("the file has {bytes} bytes and the limit for {} is {most}: split it into smaller files", kind.as_str());
+    let message = format!(
+        "the file has {bytes} bytes and the limit for {} is {most}: split it into smaller files",
+        kind.as_str()
+    );
     Err(limit(message))
 }
 
 /// The file took longer than it may.
-pub(crate) fn timed_out(seconds: u64) -> Error {
+pub(crate) fn timed_out(after: Duration) -> Error {
+    let seconds = after.as_secs();
     let message = format!("the file could not be read within {seconds} s: it may be damaged; split or simplify it");
     Error::precondition("EXTRACTION_TIMEOUT", message)
 }
@@ -113,14 +114,14 @@ fn limit(message: impl Into<String>) -> Error {
 /// What reading one file may cost.
 pub(crate) struct Budget {
     deadline: Instant,
-    seconds: u64,
+    timeout: Duration,
     max_characters: usize,
 }
 
 impl Budget {
     fn of(settings: &TextSettings) -> Self {
-        let seconds = settings.time_limit_s;
-        Self { deadline: Instant::now() + Duration::from_secs(seconds), seconds, max_characters: settings.max_characters }
+        let timeout = settings.timeout;
+        Self { deadline: Instant::now() + timeout, timeout, max_characters: settings.max_characters }
     }
 
     /// Whether there is time left.
@@ -128,7 +129,7 @@ impl Budget {
         if Instant::now() < self.deadline {
             return Ok(());
         }
-        Err(timed_out(self.seconds))
+        Err(timed_out(self.timeout))
     }
 
     /// Whether this many characters are allowed.

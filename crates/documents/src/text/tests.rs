@@ -69,7 +69,7 @@ fn limits_are_kept() {
             ..TextSettings::default()
         };
         assert_eq!(reason(long.as_bytes(), kind, &few_bytes), "EXTRACTION_LIMIT", "{kind:?}");
-        let no_time = TextSettings { time_limit_s: 0, ..TextSettings::default() };
+        let no_time = TextSettings { timeout: Duration::ZERO, ..TextSettings::default() };
         assert_eq!(reason(long.as_bytes(), kind, &no_time), "EXTRACTION_TIMEOUT", "{kind:?}");
     }
 }

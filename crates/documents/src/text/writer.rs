@@ -174,7 +174,9 @@ impl<'b> BlockWriter<'b> {
         if self.out.blocks.is_empty() {
             let message = match hidden {
                 0 => "the file holds no text".to_owned(),
-                _ => format!("the file holds no visible text: the {hidden} characters in it are hidden from its readers"),
+                _ => {
+                    format!("the file holds no visible text: the {hidden} characters in it are hidden from its readers")
+                }
             };
             return Err(Error::precondition("NO_TEXT", message));
         }
