@@ -49,7 +49,7 @@ impl Administration {
     /// key itself (`FAILED_PRECONDITION`, reason `OWN_TENANT`).
     ///
     /// The rows go in one transaction; vectors and objects go after it. A mark in the object store, written before,
-    /// lets [`finish_removals`] finish what a dead process began.
+    /// lets the housekeeping finish what a dead process began.
     pub async fn delete_tenant(&self, context: &CallContext, tenant: &TenantRef) -> Result<()> {
         operator_only(context)?;
         let tenant = self.find_tenant(context, tenant).await?;

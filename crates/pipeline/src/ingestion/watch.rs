@@ -104,14 +104,14 @@ impl Watch {
     /// The caller's pace is the stream's: nothing is read ahead, and a slow caller gets fewer, newer states.
     fn into_stream(mut self) -> WatchStream {
         let stream = try_stream! {
-            let mut silent_since = Instant::now();
+            let mut silence = Silence::begin();
             loop {
                 // Registered before the look, so that a change during the look is not slept through.
                 let changed = Arc::clone(&self.changed);
                 let changed = changed.notified();
                 let (events, more) = self.look().await?;
                 if !events.is_empty() {
-                    silent_since = Instant::now();
+                    silence = Silence::begin();
                 }
                 for event in events {
                     yield event;
@@ -122,8 +122,8 @@ impl Watch {
                 if more {
                     continue;
                 }
-                if silent_since.elapsed() >= HEARTBEAT_EVERY {
-                    silent_since = Instant::now();
+                if silence.is_long() {
+                    silence = Silence::begin();
                     yield WatchEvent { revision: self.revision, kind: WatchEventKind::Heartbeat };
                 }
                 tokio::select! {
@@ -164,6 +164,19 @@ impl Watch {
     }
 }
 
+/// The time since something was told.
+struct Silence(Instant);
+
+impl Silence {
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    fn is_long(&self) -> bool {
+        self.0.elapsed() >= HEARTBEAT_EVERY
+    }
+}
+
 /// Events that can be broken off anywhere and taken up again from the last revision that was seen.
 fn in_order_of_revision(views: Vec<DocumentView>, removed: Vec<(DocumentId, i64)>) -> Vec<WatchEvent> {
     let revision_of = |document: &Document| document.revision;
@@ -174,4 +187,25 @@ fn in_order_of_revision(views: Vec<DocumentView>, removed: Vec<(DocumentId, i64)
         .collect();
     events.sort_by_key(|event| event.revision);
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_watch_gives_a_sign_of_life_every_ten_seconds() {
+        let silence = Silence::begin();
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert!(!silence.is_long());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(silence.is_long());
+    }
+
+    #[test]
+    fn events_of_both_kinds_come_in_order_of_revision() {
+        let removed = vec![(DocumentId::new(), 9), (DocumentId::new(), 4)];
+        let revisions: Vec<i64> = in_order_of_revision(vec![], removed).iter().map(|event| event.revision).collect();
+        assert_eq!(revisions, [4, 9]);
+    }
 }
