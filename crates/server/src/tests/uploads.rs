@@ -11,7 +11,7 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use http::{Request, Response};
 use tokio::sync::mpsc;
 use tonic::{
-    Status, Streaming,
+    Code, Status, Streaming,
     body::Body,
     server::{ClientStreamingService, Grpc, NamedService},
     service::Routes,
@@ -22,12 +22,14 @@ use vectrion::{
     v1::{UploadDocumentRequest, UploadDocumentResponse, UploadHeader, upload_document_request::Part},
 };
 
-use super::support::{settings, start_routes};
+use super::support::{Running, reason, settings, start_routes};
 
 /// Tells what it hears of an upload, even when the call itself is long gone.
 #[derive(Clone)]
 struct Listener {
     heard: mpsc::UnboundedSender<Heard>,
+    /// Refuse the upload after its first message.
+    refuses: bool,
 }
 
 #[derive(Debug)]
@@ -46,8 +48,15 @@ impl ClientStreamingService<UploadDocumentRequest> for Listener {
     type Future = BoxFuture<'static, Result<tonic::Response<UploadDocumentResponse>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<UploadDocumentRequest>>) -> Self::Future {
-        let heard = self.heard.clone();
+        let (heard, refuses) = (self.heard.clone(), self.refuses);
         let mut messages = request.into_inner();
+        if refuses {
+            return async move {
+                messages.next().await;
+                Err(Status::resource_exhausted("the document is too large"))
+            }
+            .boxed();
+        }
         let listening = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
                 let said = match message {
@@ -89,9 +98,9 @@ impl Service<Request<Body>> for Listener {
     }
 }
 
-async fn listen() -> (super::support::Running, mpsc::UnboundedReceiver<Heard>) {
+async fn listen() -> (Running, mpsc::UnboundedReceiver<Heard>) {
     let (heard, hears) = mpsc::unbounded_channel();
-    (start_routes(settings(), Routes::new(Listener { heard })).await, hears)
+    (start_routes(settings(), Routes::new(Listener { heard, refuses: false })).await, hears)
 }
 
 fn header() -> UploadHeader {
@@ -163,5 +172,18 @@ async fn a_reader_that_breaks_is_told_and_the_upload_does_not_look_complete() {
             Heard::Error => return,
             other => panic!("heard {other:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_an_upload_is_heard() {
+    let (heard, _hears) = mpsc::unbounded_channel();
+    let server = start_routes(settings(), Routes::new(Listener { heard, refuses: true })).await;
+    let client = server.client("editor").await;
+    for _ in 0..3 {
+        // More than the windows hold, so that the client is still sending when the answer comes.
+        let error = client.upload_bytes(header(), vec![7; 4_000_000]).await.expect_err("refused");
+        let UploadError::Call(status) = error else { panic!("not {error:?}") };
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "RESOURCE_EXHAUSTED"));
     }
 }
