@@ -1,6 +1,6 @@
-//! Prints what is read from PDF files, to look at: `cargo run -p vectrion-documents --example read_pdf -- FILE…`
+//! Prints what is read from PDF files, to look at: `cargo run -p vectrion-documents --example read_pdf -- [--keep-hidden] FILE…`
 //!
-//! One line a block: page, kind, box, text. `VECTRION_ASSETS_DIR` names the directory with pdfium.
+//! One line a block: page, kind, box, text. With `--keep-hidden`, text that a person does not see stays. `VECTRION_ASSETS_DIR` names the directory with pdfium.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -13,8 +13,14 @@ async fn main() {
         || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/vectrion/assets"),
         PathBuf::from,
     );
-    let extractor = PdfExtractor::new(PdfSettings::new(&assets));
-    for file in std::env::args_os().skip(1).map(PathBuf::from) {
+    let mut settings = PdfSettings::new(&assets);
+    let mut files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if files.first().is_some_and(|first| first.as_os_str() == "--keep-hidden") {
+        settings.find_hidden_text = false;
+        files.remove(0);
+    }
+    let extractor = PdfExtractor::new(settings);
+    for file in files {
         let start = Instant::now();
         let result = extractor.extract(&file, &|_, _| {}).await;
         println!("==== {} ({} ms)", file.display(), start.elapsed().as_millis());

@@ -111,9 +111,9 @@ fn joins(text: &str, lines: &[TextLine], block: &LineBlock, at: usize, body: &Bo
         return goes_on_elsewhere(text, last, line, body);
     }
     let step = line.baseline - last.baseline;
-    let usual = if (0.8 * line.size..=2.5 * line.size).contains(&line.pitch) { line.pitch } else { 1.2 * line.size };
+    let usual = if line.pitch > 0.0 { line.pitch } else { 1.25 * line.size };
     // A closer step than usual in the same block tells that the block is set closer than the region.
-    let usual = if block.lines.len() > 1 {
+    let usual = if block.lines.len() > 1 && lines[at - 2].region == line.region {
         usual.min(last.baseline - lines[at - 2].baseline).max(0.8 * line.size)
     } else {
         usual
@@ -121,7 +121,8 @@ fn joins(text: &str, lines: &[TextLine], block: &LineBlock, at: usize, body: &Bo
     if step > 1.22 * usual + 0.4 || step < 0.0 {
         return false;
     }
-    if last.bold != line.bold {
+    // A large heading may have words in another weight.
+    if last.bold != line.bold && line.size < 1.12 * body.size {
         return false;
     }
     if body.stands_out(line) || line.fixed_pitch {

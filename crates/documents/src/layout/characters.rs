@@ -95,7 +95,6 @@ pub(super) fn is_bullet(c: char) -> bool {
             | '◦'
             | '⁃'
             | '∙'
-            | '·'
             | '●'
             | '○'
             | '■'

@@ -174,6 +174,11 @@ impl Cutter<'_> {
         if shared < 2.5 * size || left_width.min(right_width) < 5.0 * size {
             return false;
         }
+        // Comments beside lines of code.
+        let code = ids.iter().filter(|id| self.segment(**id).fixed_pitch).count();
+        if code * 10 > ids.len() * 8 && self.aligned(x, ids, size) > 0.8 {
+            return false;
+        }
         let coverage = |of_left: bool, width: f32| {
             let mut rows: Vec<f32> = Vec::new();
             let mut baseline = f32::MIN;

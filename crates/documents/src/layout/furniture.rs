@@ -7,7 +7,9 @@ use vectrion_core::extraction::ExtractedPage;
 use super::{glyph::Direction, line::TextLine};
 
 /// How far from the edge such lines stand, as a share of the page's height.
-const ZONE: f32 = 0.18;
+const ZONE: f32 = 0.12;
+/// The same for lines that count the pages.
+const NUMBER_ZONE: f32 = 0.18;
 /// Lines at an edge that are looked at.
 const DEPTH: usize = 5;
 /// Occurrences at the least: two pages may begin alike by chance, or because they matter.
@@ -19,6 +21,16 @@ const SAME_PLACE: f32 = 6.0;
 /// Rows of a table that is more than furniture.
 const TABLE_ROWS: usize = 4;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the [`ZONE`].
+    Edge,
+    /// In the [`NUMBER_ZONE`].
+    NearEdge,
+    /// Elsewhere, but it is the outermost line of its page.
+    Outermost,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Edge {
     Top,
@@ -26,13 +38,16 @@ enum Edge {
 }
 
 /// A line near an edge.
+#[derive(Clone, Copy, Debug)]
 struct Candidate {
     line: usize,
     page: u32,
     /// Points from the edge.
     distance: f32,
-    /// The first number in it.
-    number: Option<i64>,
+    /// How near it is to the edge.
+    place: Place,
+    /// The first and the last number in it.
+    numbers: Option<(i64, i64)>,
 }
 
 /// Takes headers, footers and page numbers out of the lines.
@@ -41,17 +56,38 @@ pub(super) fn remove(text: &str, lines: &mut Vec<TextLine>, pages: &[ExtractedPa
         return;
     }
     let mut candidates: HashMap<(Edge, String), Vec<Candidate>> = HashMap::new();
-    for_each_candidate(lines, pages, |edge, line, distance| {
-        let (key, number) = mask(&text[lines[line].range.clone()]);
-        let candidate = Candidate { line, page: lines[line].page, distance, number };
+    for_each_candidate(lines, pages, |edge, line, distance, place| {
+        let (key, numbers) = mask(&text[lines[line].range.clone()]);
+        let candidate = Candidate { line, page: lines[line].page, distance, place, numbers };
         candidates.entry((edge, key)).or_default().push(candidate);
     });
     let mut gone: HashSet<usize> = HashSet::new();
-    for ((_, key), found) in &candidates {
-        if is_page_number(key) {
-            gone.extend(page_numbers(found));
-        } else {
-            gone.extend(repeated(found));
+    let mut known: Vec<(Edge, &str, f32)> = Vec::new();
+    for ((edge, key), found) in &candidates {
+        let counted = counted(found, if is_page_number(key) { 2 } else { OCCURRENCES });
+        let repeated = if is_page_number(key) { Vec::new() } else { repeated(found) };
+        known.extend(repeated.iter().map(|candidate| (*edge, key.as_str(), candidate.distance)));
+        gone.extend(counted.iter().chain(&repeated).map(|candidate| candidate.line));
+    }
+    known.sort_by(|a, b| a.1.cmp(b.1).then(a.2.total_cmp(&b.2)));
+    known.dedup_by(|a, b| a.1 == b.1 && (a.2 - b.2).abs() < 1.0);
+    for ((edge, key), found) in &candidates {
+        // A header with something at its right is now one line, now two, as the columns below it have it.
+        let part_of = |distance: f32| {
+            known.iter().any(|(at, whole, place)| {
+                at == edge
+                    && (place - distance).abs() <= SAME_PLACE
+                    && whole.len() > key.len()
+                    && whole.contains(key.as_str())
+            })
+        };
+        if key.len() >= 3 {
+            gone.extend(
+                found
+                    .iter()
+                    .filter(|found| found.place == Place::Edge && part_of(found.distance))
+                    .map(|found| found.line),
+            );
         }
     }
     // Where nothing else would be left, it is the text.
@@ -64,7 +100,7 @@ pub(super) fn remove(text: &str, lines: &mut Vec<TextLine>, pages: &[ExtractedPa
     }
 }
 
-fn for_each_candidate(lines: &[TextLine], pages: &[ExtractedPage], mut visit: impl FnMut(Edge, usize, f32)) {
+fn for_each_candidate(lines: &[TextLine], pages: &[ExtractedPage], mut visit: impl FnMut(Edge, usize, f32, Place)) {
     let mut table_rows: HashMap<u32, usize> = HashMap::new();
     for table in lines.iter().filter_map(|line| line.table) {
         *table_rows.entry(table).or_default() += 1;
@@ -75,53 +111,61 @@ fn for_each_candidate(lines: &[TextLine], pages: &[ExtractedPage], mut visit: im
         while lines.get(at).is_some_and(|line| line.page == page.number) {
             at += 1;
         }
-        let zone = page.height * ZONE;
-        let mut top: Vec<(f32, usize)> = Vec::new();
-        let mut bottom: Vec<(f32, usize)> = Vec::new();
+        let mut edges: [Vec<(f32, usize)>; 2] = [Vec::new(), Vec::new()];
         for (n, line) in lines[start..at].iter().enumerate() {
             let of_table = line.table.is_some_and(|table| table_rows[&table] > TABLE_ROWS);
-            if line.direction != Direction::Right || of_table {
-                continue;
-            }
-            if line.bounds.y1 <= zone {
-                top.push((line.bounds.y0, start + n));
-            } else if line.bounds.y0 >= page.height - zone {
-                bottom.push((page.height - line.bounds.y1, start + n));
+            if line.direction == Direction::Right && !of_table {
+                edges[0].push((line.bounds.y0, start + n));
+                edges[1].push((page.height - line.bounds.y1, start + n));
             }
         }
-        for (edge, mut found) in [(Edge::Top, top), (Edge::Bottom, bottom)] {
+        for (edge, mut found) in [Edge::Top, Edge::Bottom].into_iter().zip(edges) {
             found.sort_by(|a, b| a.0.total_cmp(&b.0));
-            for (distance, line) in found.into_iter().take(DEPTH) {
-                visit(edge, line, distance);
+            for (n, (distance, line)) in found.into_iter().take(DEPTH).enumerate() {
+                let place = if distance <= page.height * ZONE {
+                    Place::Edge
+                } else if distance <= page.height * NUMBER_ZONE {
+                    Place::NearEdge
+                } else {
+                    Place::Outermost
+                };
+                if n == 0 || place != Place::Outermost {
+                    visit(edge, line, distance, place);
+                }
             }
         }
     }
 }
 
-/// The line with its numbers masked, so that lines that differ in the page number alone are equal; and the first number.
-fn mask(line: &str) -> (String, Option<i64>) {
+/// The line with its numbers masked, so that lines that differ in the page number alone are equal; and its first and last
+/// number.
+fn mask(line: &str) -> (String, Option<(i64, i64)>) {
     let mut key = String::with_capacity(line.len());
+    let mut numbers: Option<(i64, i64)> = None;
     let mut digits = String::new();
-    let mut number = None;
-    for c in line.trim().chars() {
+    for c in line.trim().chars().chain(['\n']) {
         if c.is_ascii_digit() {
+            digits.push(c);
             if !key.ends_with('#') {
                 key.push('#');
             }
-            digits.push(c);
-        } else {
-            if number.is_none() && !digits.is_empty() {
-                number = digits.parse().ok();
-            }
-            if c != ' ' || !key.ends_with(' ') {
-                key.extend(c.to_lowercase());
-            }
+            continue;
+        }
+        if let Ok(number) = digits.parse() {
+            numbers = Some((numbers.map_or(number, |(first, _)| first), number));
+        }
+        digits.clear();
+        // Cells and words come to the same.
+        let blank = matches!(c, ' ' | '|' | '\n');
+        if !blank {
+            key.extend(c.to_lowercase());
+        } else if !key.ends_with(' ') {
+            key.push(' ');
         }
     }
-    if number.is_none() {
-        number = digits.parse().ok().or_else(|| roman(&key));
-    }
-    (key, number)
+    key.truncate(key.trim_end().len());
+    let numbers = numbers.or_else(|| roman(&key).map(|number| (number, number)));
+    (key, numbers)
 }
 
 /// Whether the masked line is a page number and no more.
@@ -155,20 +199,25 @@ fn roman(word: &str) -> Option<i64> {
     (rest.is_empty() && value > 0).then_some(value)
 }
 
-/// The candidates whose number grows with the pages.
-fn page_numbers(found: &[Candidate]) -> Vec<usize> {
-    let mut offsets: HashMap<i64, Vec<usize>> = HashMap::new();
+/// The candidates one of whose numbers grows with the pages, if there are so many.
+fn counted(found: &[Candidate], least: usize) -> Vec<Candidate> {
+    let mut offsets: HashMap<(bool, i64), Vec<Candidate>> = HashMap::new();
     for candidate in found {
-        if let Some(number) = candidate.number {
-            offsets.entry(number - i64::from(candidate.page)).or_default().push(candidate.line);
+        let Some((first, last)) = candidate.numbers else { continue };
+        for (is_last, number) in [(false, first), (true, last)] {
+            offsets.entry((is_last, number - i64::from(candidate.page))).or_default().push(*candidate);
         }
     }
-    offsets.into_values().filter(|lines| lines.len() >= 2).flatten().collect()
+    let enough = |found: &[Candidate]| {
+        let least = if found.iter().all(|found| found.place != Place::Outermost) { least } else { OCCURRENCES };
+        found.len() >= least
+    };
+    offsets.into_values().filter(|found| enough(found)).flatten().collect()
 }
 
 /// The candidates that stand at one place on enough pages near each other.
-fn repeated(found: &[Candidate]) -> Vec<usize> {
-    let mut by_place: Vec<&Candidate> = found.iter().collect();
+fn repeated(found: &[Candidate]) -> Vec<Candidate> {
+    let mut by_place: Vec<Candidate> = found.iter().filter(|found| found.place == Place::Edge).copied().collect();
     by_place.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     let mut gone = Vec::new();
     let mut start = 0;
@@ -178,7 +227,7 @@ fn repeated(found: &[Candidate]) -> Vec<usize> {
             let mut place = by_place[start..at].to_vec();
             place.sort_by_key(|candidate| candidate.page);
             if place.windows(OCCURRENCES).any(|near| near[OCCURRENCES - 1].page - near[0].page < WINDOW) {
-                gone.extend(place.iter().map(|candidate| candidate.line));
+                gone.extend(place);
             }
             start = at;
         }
@@ -202,8 +251,9 @@ mod tests {
 
     #[test]
     fn numbers_are_read() {
-        assert_eq!(mask("Page 12 of 30").1, Some(12));
-        assert_eq!(mask("xiv").1, Some(14));
+        assert_eq!(mask("Page 12 of 30").1, Some((12, 30)));
+        assert_eq!(mask("xiv").1, Some((14, 14)));
+        assert_eq!(mask("Apple | 10-Q | 7"), ("apple #-q #".into(), Some((10, 7))));
         assert_eq!(mask("Annual Report").1, None);
     }
 
@@ -211,8 +261,33 @@ mod tests {
         pages
             .iter()
             .enumerate()
-            .map(|(line, (page, distance))| Candidate { line, page: *page, distance: *distance, number: None })
+            .map(|(line, (page, distance))| Candidate {
+                line,
+                page: *page,
+                distance: *distance,
+                place: Place::Edge,
+                numbers: None,
+            })
             .collect()
+    }
+
+    #[test]
+    fn a_number_that_grows_with_the_pages_is_a_page_number() {
+        let numbered = |pages: &[(u32, i64)]| {
+            let found: Vec<Candidate> = pages
+                .iter()
+                .map(|(page, number)| Candidate {
+                    line: 0,
+                    page: *page,
+                    distance: 30.0,
+                    place: Place::Edge,
+                    numbers: Some((10, *number)),
+                })
+                .collect();
+            counted(&found, 2).len()
+        };
+        assert_eq!(numbered(&[(3, 1), (4, 2)]), 2);
+        assert_eq!(numbered(&[(3, 1), (4, 7)]), 0);
     }
 
     #[test]

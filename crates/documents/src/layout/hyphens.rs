@@ -68,11 +68,8 @@ impl Vocabulary {
         // `state-of-the-` and `Anglo-` keep theirs.
         let compound =
             stem.rsplit(' ').next().is_some_and(|word| word.contains('-')) || !right.starts_with(char::is_lowercase);
-        if compound || count(format!("{left}-{right}")) > count(format!("{left}{right}")) {
-            Join::Nothing
-        } else {
-            Join::DropHyphen
-        }
+        let (hyphenated, whole) = (count(format!("{left}-{right}")), count(format!("{left}{right}")));
+        if hyphenated > whole || (compound && whole == 0) { Join::Nothing } else { Join::DropHyphen }
     }
 }
 
@@ -112,6 +109,8 @@ mod tests {
     fn the_documents_own_words_decide() {
         let vocabulary = Vocabulary { counts: HashMap::from([("self-service".into(), 2), ("selfservice".into(), 0)]) };
         assert_eq!(vocabulary.join("a self-", "service desk"), Join::Nothing);
+        let vocabulary = Vocabulary { counts: HashMap::from([("tracemonkey".into(), 9)]) };
+        assert_eq!(vocabulary.join("the Trace-", "Monkey engine"), Join::DropHyphen);
     }
 
     #[test]

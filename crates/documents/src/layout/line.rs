@@ -6,7 +6,7 @@ use vectrion_core::extraction::Rect;
 
 use super::{
     characters::{self, is_bullet},
-    columns,
+    columns, footnotes,
     glyph::{Direction, PageText},
     rows::{self, Mark, Row, Rows},
     visual,
@@ -40,7 +40,7 @@ pub(super) struct TextLine {
     pub(super) region: u32,
     /// Left and right ends of the region.
     pub(super) column: (f32, f32),
-    /// Usual distance of baselines in the region; 0 if it has one line.
+    /// Usual distance of baselines of lines of its size in the region; 0 where too few are there to tell.
     pub(super) pitch: f32,
     /// The table it is a row of; unlike any other's of the document.
     pub(super) table: Option<u32>,
@@ -78,6 +78,7 @@ impl PageLines {
         }
         // What most of the page is written in comes first; a label on its side, or a watermark, after it.
         directions.sort_by_key(|(direction, count)| (std::cmp::Reverse(*count), *direction));
+        let first = self.lines.len();
         for (direction, _) in directions {
             find_words(page, direction, &mut scratch.words);
             find_segments(&scratch.words, &page.styles, &mut scratch.segments);
@@ -92,6 +93,7 @@ impl PageLines {
                 }
             }
         }
+        footnotes::defer(&self.text, &mut self.lines[first..], page.height);
     }
 
     fn add_region(&mut self, page: &PageWords<'_>, ids: &[u32]) {
@@ -100,14 +102,9 @@ impl PageLines {
         else {
             return;
         };
-        let mut steps: Vec<f32> = rows.rows.windows(2).map(|pair| pair[1].baseline - pair[0].baseline).collect();
-        let pitch = if steps.is_empty() {
-            0.0
-        } else {
-            let middle = steps.len() / 2;
-            *steps.select_nth_unstable_by(middle, f32::total_cmp).1
-        };
-        let mut tables = 0;
+        let first = self.lines.len();
+        let mut tables = rows.rows.iter().filter_map(|row| row.table).max().map_or(0, |table| table + 1);
+        let mut contents = None;
         for row in &rows.rows {
             let start = self.text.len();
             let facts = page.write(&rows, row, &mut self.text);
@@ -117,7 +114,16 @@ impl PageLines {
             let ending = if self.text.ends_with(['-', '\u{2010}']) { Ending::Hyphen } else { Ending::Other };
             let [x0, y0, x1, y1] =
                 page.direction.unframe([row.u0, row.top, row.u1, row.bottom], page.page.width, page.page.height);
-            tables = tables.max(row.table.map_or(0, |table| table + 1));
+            let of_contents = row.table.is_none() && is_entry_of_contents(&self.text[start..]);
+            let table = if of_contents {
+                // Entries that follow each other are one table of contents.
+                contents = contents.or(Some(tables));
+                tables = tables.max(contents.map_or(0, |table| table + 1));
+                contents
+            } else {
+                contents = None;
+                row.table
+            };
             self.lines.push(TextLine {
                 page: page.number,
                 range: start..self.text.len(),
@@ -134,12 +140,35 @@ impl PageLines {
                 ending,
                 region: self.regions,
                 column,
-                pitch,
-                table: row.table.map(|table| self.tables + table),
+                pitch: 0.0,
+                table: table.map(|table| self.tables + table),
             });
         }
+        set_pitch(&mut self.lines[first..]);
         self.regions += 1;
         self.tables += tables;
+    }
+}
+
+/// Measures the usual distance of baselines for each size of letters in a region.
+fn set_pitch(lines: &mut [TextLine]) {
+    const STEPS: usize = 3;
+    let same = |a: f32, b: f32| (a - b).abs() <= 0.05 * a.max(b);
+    let mut steps: Vec<(f32, Vec<f32>)> = Vec::new();
+    for pair in lines.windows(2) {
+        let step = pair[1].baseline - pair[0].baseline;
+        if !same(pair[0].size, pair[1].size) || !(0.8 * pair[1].size..3.0 * pair[1].size).contains(&step) {
+            continue;
+        }
+        match steps.iter_mut().find(|(size, _)| same(*size, pair[1].size)) {
+            Some((_, steps)) => steps.push(step),
+            None => steps.push((pair[1].size, vec![step])),
+        }
+    }
+    for (size, steps) in steps.iter_mut().filter(|(_, steps)| steps.len() >= STEPS) {
+        let middle = steps.len() / 2;
+        let pitch = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
+        lines.iter_mut().filter(|line| same(*size, line.size)).for_each(|line| line.pitch = pitch);
     }
 }
 
@@ -254,7 +283,7 @@ impl PageWords<'_> {
                             let close = gap <= 1.2 * size;
                             if last.unspaced.1 && word.unspaced.0 && close {
                                 Before::Nothing
-                            } else if apart || gap > 0.3 * size {
+                            } else if apart || gap > 1.2 * size || self.is_note_mark(last, word) {
                                 Before::Space
                             } else {
                                 Before::Nothing
@@ -267,6 +296,24 @@ impl PageWords<'_> {
                 }
             }
         }
+    }
+
+    /// Whether one of the two words is the raised number or sign of a note at the other: it is no part of the word.
+    fn is_note_mark(&self, left: &Word, right: &Word) -> bool {
+        let (small, large) = if left.size < right.size { (left, right) } else { (right, left) };
+        let raised = small.size < 0.85 * large.size && small.baseline < large.baseline - 0.12 * large.size;
+        if !raised || small.len > 3 {
+            return false;
+        }
+        let sign = |c: char| c.is_ascii_digit() || matches!(c, '*' | '∗' | '†' | '‡' | '§' | '¶' | ',');
+        let of_letters = |c: char| c.is_alphabetic() || matches!(c, '.' | ',' | ';' | ':' | ')' | '”' | '’' | '"');
+        let neighbour = if left.size < right.size {
+            self.characters(large).next()
+        } else {
+            self.page.glyphs.get((large.first + large.len - 1) as usize).map(|glyph| glyph.character())
+        };
+        // Powers of a letter are powers.
+        large.len > 1 && neighbour.is_some_and(of_letters) && self.characters(small).all(sign)
     }
 
     fn write_plain(&self, rows: &Rows, row: &Row, text: &mut String) {
@@ -314,10 +361,21 @@ impl Before {
     }
 }
 
+/// What the dots become that lead from a heading to its page.
+const LEADER: &str = " … ";
+
+/// Whether the line names a heading and its page.
+fn is_entry_of_contents(line: &str) -> bool {
+    line.rsplit_once(LEADER).is_some_and(|(_, page)| {
+        let page = page.trim();
+        !page.is_empty() && page.len() <= 6 && page.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    })
+}
+
 /// Brings what was written since `start` into normal form C, and shortens the dots that lead from a heading to its page.
 fn tidy(text: &mut String, start: usize) {
     use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
-    const LEADERS: usize = 5;
+    const DOTS: usize = 5;
     let line = &text[start..];
     if !line.is_ascii() && is_nfc_quick(line.chars()) != IsNormalized::Yes {
         let composed: String = line.nfc().collect();
@@ -325,14 +383,14 @@ fn tidy(text: &mut String, start: usize) {
         text.push_str(&composed);
     }
     let dots = |c: char| matches!(c, '.' | '…' | '·' | '_' | '\u{2024}');
-    if text[start..].matches(dots).count() >= LEADERS {
+    if text[start..].matches(dots).count() >= DOTS {
         let mut out = String::with_capacity(text.len() - start);
         let mut rest = &text[start..];
         while let Some(at) = rest.find(dots) {
             let run = rest[at..].find(|c: char| !dots(c) && c != ' ').unwrap_or(rest.len() - at);
-            if rest[at..at + run].matches(dots).count() >= LEADERS {
+            if rest[at..at + run].matches(dots).count() >= DOTS {
                 out.push_str(rest[..at].trim_end());
-                out.push_str(" … ");
+                out.push_str(LEADER);
             } else {
                 out.push_str(&rest[..at + run]);
             }
@@ -347,7 +405,7 @@ fn tidy(text: &mut String, start: usize) {
 /// Whether the word numbers an item: `1.`, `(a)`, `iv)`, `2.3`.
 pub(super) fn is_marker(word: &str) -> bool {
     let inner = word.strip_prefix('(').unwrap_or(word);
-    let closed = inner.strip_suffix([')', '.', ':']);
+    let closed = inner.strip_suffix([')', '.']);
     let Some(body) = closed else { return false };
     if body.is_empty() || body.len() > 4 {
         return false;

@@ -11,6 +11,7 @@ mod blocks;
 mod characters;
 mod columns;
 mod compose;
+mod footnotes;
 mod furniture;
 mod glyph;
 mod headings;

@@ -113,6 +113,7 @@ pub(super) fn find(segments: &[Segment], ids: &[u32], mark: impl Fn(&Segment) ->
         rows.find_cells(n, segments, &mark);
     }
     rows.rows.sort_by(|a, b| a.baseline.total_cmp(&b.baseline));
+    rows.join_justified();
     rows.find_tables();
     rows
 }
@@ -126,7 +127,7 @@ fn takes(row: &Row, segment: &Segment) -> bool {
 /// Whether one stands over the other: then they are two rows, however close.
 fn covers(a: &Segment, b: &Segment) -> bool {
     let overlap = a.u1.min(b.u1) - a.u0.max(b.u0);
-    overlap > 0.4 * a.width().min(b.width()) && overlap > 0.4 * a.size.min(b.size)
+    overlap > 0.7 * a.width().min(b.width()) && overlap > 0.4 * a.size.min(b.size)
 }
 
 impl Rows {
@@ -158,38 +159,109 @@ impl Rows {
         self.rows[n].cells = first..self.cells.len();
     }
 
+    /// Makes one cell of each row whose gaps are only the wide spaces of justified text.
+    fn join_justified(&mut self) {
+        const GAP: f32 = 2.0;
+        const FULL: f32 = 0.75;
+        const NARROWEST: f32 = 12.0;
+        let u0 = self.rows.iter().map(|row| row.u0).fold(f32::MAX, f32::min);
+        let u1 = self.rows.iter().map(|row| row.u1).fold(f32::MIN, f32::max);
+        for row in &mut self.rows {
+            let cells = &mut self.cells[row.cells.clone()];
+            let ink: f32 = cells.iter().map(|cell| cell.u1 - cell.u0).sum();
+            let spaces = cells.windows(2).all(|pair| pair[1].u0 - pair[0].u1 < GAP * row.size);
+            let wide = u1 - u0 >= NARROWEST * row.size;
+            if cells.len() >= 2 && cells.len() <= 4 && wide && spaces && ink >= FULL * (u1 - u0) {
+                cells[0].u1 = cells[cells.len() - 1].u1;
+                cells[0].segments.end = cells[cells.len() - 1].segments.end;
+                row.cells.end = row.cells.start + 1;
+            }
+        }
+    }
+
     fn find_tables(&mut self) {
-        const GAP: f32 = 2.5;
-        const SINGLE_ROWS: usize = 2;
-        let mut tables = 0;
+        let mut joined: Vec<Option<bool>> = vec![None; self.rows.len()];
         let mut start = 0;
         while start < self.rows.len() {
-            if self.rows[start].cells.len() < 2 {
-                start += 1;
-                continue;
+            let end = self.table_from(start);
+            if end > start {
+                joined[start] = Some(false);
+                joined[start + 1..end].fill(Some(true));
             }
-            let mut with_cells = vec![start];
-            let mut last = start;
-            for at in start + 1..self.rows.len() {
-                let row = &self.rows[at];
-                let above = &self.rows[at - 1];
-                if row.top - above.bottom > GAP * row.size.max(above.size) || at - last > SINGLE_ROWS + 1 {
+            start = end.max(start + 1);
+        }
+        self.widen_tables(&mut joined);
+        let mut tables = 0;
+        for (row, joined) in self.rows.iter_mut().zip(joined) {
+            if let Some(joined) = joined {
+                tables += u32::from(!joined);
+                row.table = Some(tables.saturating_sub(1));
+            }
+        }
+    }
+
+    /// The end of the table whose first row this is; the row itself if it is none.
+    fn table_from(&self, start: usize) -> usize {
+        const GAP: f32 = 2.5;
+        const SINGLE_GAP: f32 = 0.8;
+        const SINGLE_ROWS: usize = 2;
+        let count = self.rows[start].cells.len();
+        if count < 2 {
+            return start;
+        }
+        let mut with_cells = vec![start];
+        let mut last = start;
+        for at in start + 1..self.rows.len() {
+            let row = &self.rows[at];
+            let above = &self.rows[at - 1];
+            let reach = if row.cells.len() >= 2 { GAP } else { SINGLE_GAP };
+            if row.top - above.bottom > reach * row.size.max(above.size) || at - last > SINGLE_ROWS + 1 {
+                break;
+            }
+            if row.cells.len() >= 2 {
+                if !with_cells.iter().rev().take(4).any(|other| self.lines_up(*other, at)) {
                     break;
                 }
-                if row.cells.len() >= 2 {
-                    if !with_cells.iter().rev().take(4).any(|other| self.lines_up(*other, at)) {
-                        break;
-                    }
-                    with_cells.push(at);
-                    last = at;
+                with_cells.push(at);
+                last = at;
+            }
+        }
+        let wide = with_cells.iter().filter(|at| self.rows[**at].cells.len() >= 3).count();
+        if with_cells.len() >= 3 || wide >= 2 || (count >= 3 && self.is_spread(start)) { last + 1 } else { start }
+    }
+
+    /// Whether the cells of a row stand so far apart that it is a row of a table even by itself.
+    fn is_spread(&self, row: usize) -> bool {
+        const GAP: f32 = 2.0;
+        let row = &self.rows[row];
+        self.cells[row.cells.clone()].windows(2).all(|pair| pair[1].u0 - pair[0].u1 >= GAP * row.size)
+    }
+
+    /// Takes in rows at the edge of a table that look like its own: other rows of cells, such as its head, and the second
+    /// line of a cell that is not the first of its row.
+    fn widen_tables(&self, joined: &mut [Option<bool>]) {
+        const GAP: f32 = 1.5;
+        for at in 1..self.rows.len() {
+            let (above, row) = (&self.rows[at - 1], &self.rows[at]);
+            let gap = (row.top - above.bottom) / row.size.max(above.size);
+            let (cells_above, cells) = (above.cells.len(), row.cells.len());
+            match (joined[at - 1], joined[at]) {
+                (Some(_), Some(false)) if gap <= GAP => joined[at] = Some(true),
+                (Some(_), None) if cells >= 2 && gap <= GAP => joined[at] = Some(true),
+                (None, Some(false)) if cells_above >= 2 && gap <= GAP => {
+                    joined[at - 1] = Some(false);
+                    joined[at] = Some(true);
                 }
+                (Some(_), None) if gap <= 0.5 && cells == 1 => {
+                    let u0 = self.cells[row.cells.start].u0;
+                    let others = self.rows[..at].iter().rev().take(6).filter(|row| row.cells.len() >= 2);
+                    let under = others
+                        .flat_map(|row| &self.cells[row.cells.start + 1..row.cells.end])
+                        .any(|cell| (cell.u0 - u0).abs() <= 0.4 * row.size);
+                    joined[at] = under.then_some(true);
+                }
+                _ => {}
             }
-            let wide = with_cells.iter().filter(|at| self.rows[**at].cells.len() >= 3).count();
-            if with_cells.len() >= 3 || wide >= 2 {
-                self.rows[start..=last].iter_mut().for_each(|row| row.table = Some(tables));
-                tables += 1;
-            }
-            start = last + 1;
         }
     }
 

@@ -37,18 +37,21 @@ pub(super) fn write(page: &PageWords<'_>, rows: &Rows, row: &Row, text: &mut Str
             Before::Cell => " | ",
         };
         pieces.extend(between.chars().map(|character| Piece { character, u0: word.u0, u1: word.u0, place: word.u0 }));
+        let first = pieces.len();
         for glyph in &page.page.glyphs[word.first as usize..(word.first + word.len) as usize] {
             let [u0, _, u1, _] =
                 page.direction.frame([glyph.x0, glyph.y0, glyph.x1, glyph.y1], page.page.width, page.page.height);
             let character = glyph.character();
             let place = match pieces.last() {
-                // One glyph of several characters, such as a ligature: they come in logical order.
-                Some(last) if last.u0 == u0 && last.u1 == u1 => {
-                    last.place + if is_rtl(character) { -0.01 } else { 0.01 }
-                }
+                // One glyph of several characters, such as a ligature. pdfium has turned those that read from the right.
+                Some(last) if last.u0 == u0 && last.u1 == u1 => last.place + 0.01,
                 _ => (u0 + u1) / 2.0,
             };
             pieces.push(Piece { character, u0, u1, place });
+        }
+        // An accent may be drawn after its whole word.
+        if word.accents && !word.rtl {
+            pieces[first..].sort_by(|a, b| a.place.total_cmp(&b.place));
         }
     });
     join_accents(&mut pieces);
@@ -117,7 +120,8 @@ fn pull(c: char) -> Pull {
 /// From the order on the page to logical order.
 fn reorder(pieces: &mut [Piece]) {
     for n in 0..pieces.len() {
-        if is_mark(pieces[n].character) {
+        let alone = n == 0 || (pieces[n - 1].u0, pieces[n - 1].u1) != (pieces[n].u0, pieces[n].u1);
+        if is_mark(pieces[n].character) && alone {
             let middle = pieces[n].middle();
             let letter = pieces
                 .iter()

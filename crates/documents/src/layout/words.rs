@@ -41,6 +41,8 @@ pub(super) struct Segment {
     /// Its words stand from left to right.
     pub(super) sorted: bool,
     pub(super) rtl: bool,
+    /// All glyphs as wide as each other.
+    pub(super) fixed_pitch: bool,
 }
 
 impl Segment {
@@ -60,8 +62,9 @@ pub(crate) struct Scratch {
     pub(super) segments: Vec<Segment>,
 }
 
-/// Gap beyond which two glyphs are two words even if the file has no space there, in sizes.
-const WORD_GAP: f32 = 0.3;
+/// Gap beyond which two glyphs are two words even if the file has no space there, in sizes. Up to it pdfium is trusted, which
+/// knows the widths of the letters and how far they are set apart.
+const WORD_GAP: f32 = 0.8;
 /// Gap up to which two words are in one segment, in sizes.
 const SEGMENT_GAP: f32 = 1.0;
 /// How far a glyph may reach back over the one before, in sizes.
@@ -162,6 +165,7 @@ pub(super) fn find_segments(words: &[Word], styles: &[Style], segments: &mut Vec
                 segment.u0 = segment.u0.min(word.u0);
                 segment.u1 = segment.u1.max(word.u1);
                 segment.rtl |= word.rtl;
+                segment.fixed_pitch &= style.fixed_pitch;
                 if word.size > segment.size * 1.05 {
                     // The larger letters set the line; what came before was raised or lowered.
                     segment.size = word.size;
@@ -186,6 +190,7 @@ pub(super) fn find_segments(words: &[Word], styles: &[Style], segments: &mut Vec
             size: word.size,
             sorted: true,
             rtl: word.rtl,
+            fixed_pitch: style.fixed_pitch,
         });
     }
     segments.extend(current);
