@@ -1,25 +1,23 @@
 //! Connections: one writer and several readers on SQLite, one pool on PostgreSQL.
 
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::{Path, PathBuf},
-    str::FromStr as _,
     sync::Arc,
-    time::Duration,
 };
 
 use sea_orm::{
     AccessMode, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
-    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions, TransactionTrait as _,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use serde::Deserialize;
-use sqlx::{
-    Connection as _, Sqlite,
-    pool::PoolOptions,
-    postgres::PgConnectOptions,
-    sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
-};
 use vectrion_core::{Error, Result};
 
+pub(crate) use self::sqlite::create_new_private;
 use crate::{
     failure::{Failure, Outcome, explain_driver},
     sql,
@@ -80,11 +78,12 @@ impl Store {
     /// `INVALID_ARGUMENT`, reason `DATABASE_URL_INVALID`; else those of [`Store`]. The URL, which may hold a password, is
     /// never part of the message.
     pub async fn connect(url: &str, settings: &StoreSettings) -> Result<Self> {
-        match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("sqlite") => connect_sqlite(url, settings).await,
-            Some("postgres" | "postgresql") => connect_postgres(url, settings).await,
-            _ => Err(invalid_url("must begin with `sqlite://` or `postgres://`")),
-        }
+        let inner = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => sqlite::connect(url, settings).await?,
+            Some("postgres" | "postgresql") => postgres::connect(url, settings).await?,
+            _ => return Err(invalid_url("must begin with `sqlite://` or `postgres://`")),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether the database answers now.
@@ -165,106 +164,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-async fn connect_sqlite(url: &str, settings: &StoreSettings) -> Result<Store> {
-    let options = SqliteConnectOptions::from_str(url)
-        .map_err(|error| invalid_url("is not `sqlite://PATH`").with_source(error))?;
-    let file = options.get_filename().to_path_buf();
-    if file.as_os_str().is_empty() || file.to_string_lossy().contains(":memory:") || url.contains("mode=memory") {
-        return Err(invalid_url("names no file; a database in memory cannot be shared by several connections"));
-    }
-    create_private(&file)?;
-    let options = options
-        .busy_timeout(Duration::from_millis(settings.busy_timeout_ms))
-        .foreign_keys(true)
-        .pragma("temp_store", "MEMORY")
-        .pragma("cache_size", "-16000");
-    // An acknowledged upload survives a power cut: FULL syncs the log at each commit. What is deleted is overwritten.
-    let writing = options
-        .clone()
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("secure_delete", "ON")
-        .pragma("journal_size_limit", "67108864");
-    let reading = options.pragma("query_only", "ON");
-
-    let writer = sqlite_pool(settings, 1).connect_with(writing).await.map_err(cannot_connect)?;
-    let reader = sqlite_pool(settings, settings.max_connections).connect_with(reading).await.map_err(cannot_connect)?;
-    Ok(Store {
-        inner: Arc::new(Inner {
-            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
-            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
-            file: Some(file),
-            busy_timeout_ms: settings.busy_timeout_ms,
-        }),
-    })
-}
-
-fn sqlite_pool(settings: &StoreSettings, connections: u32) -> PoolOptions<Sqlite> {
-    PoolOptions::new()
-        .max_connections(connections.max(1))
-        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        // On some errors (a full disk, for one) SQLite ends the transaction by itself. The driver's own rollback fails
-        // then, it goes on counting the transaction as open, and every later one would be refused: such a connection is
-        // thrown away. The ping comes after a rollback that is still queued.
-        .before_acquire(|connection: &mut SqliteConnection, _| {
-            Box::pin(async move {
-                connection.ping().await?;
-                Ok(!connection.is_in_transaction())
-            })
-        })
-}
-
-async fn connect_postgres(url: &str, settings: &StoreSettings) -> Result<Store> {
-    let timeout = settings.statement_timeout_ms.to_string();
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| invalid_url("is not `postgres://USER:PASSWORD@HOST:PORT/DATABASE`"))?
-        .application_name("vectrion")
-        .options([("statement_timeout", timeout.as_str()), ("idle_in_transaction_session_timeout", timeout.as_str())]);
-    let pool = PoolOptions::new()
-        .max_connections(settings.max_connections.max(2))
-        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
-        .connect_with(options)
-        .await
-        .map_err(cannot_connect)?;
-    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    Ok(Store {
-        inner: Arc::new(Inner {
-            reader: connection.clone(),
-            writer: connection,
-            file: None,
-            busy_timeout_ms: settings.busy_timeout_ms,
-        }),
-    })
-}
-
-/// Makes the file, for its owner's eyes only. SQLite gives the files beside it the same mode.
-fn create_private(file: &Path) -> Result<()> {
-    match create_new_private(file) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::unavailable(
-            "DATABASE_UNAVAILABLE",
-            format!(
-                "the database file {} cannot be made; check that its directory exists and can be written",
-                file.display()
-            ),
-        )
-        .with_source(error)),
-    }
-}
-
-/// Makes an empty file of mode 0600; one that is there is an error.
-pub(crate) fn create_new_private(file: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
 }
 
 fn invalid_url(rule: &str) -> Error {

@@ -161,3 +161,143 @@ fn too_new(unknown: &[String]) -> Error {
     )
     .with_metadata("migrations", unknown.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::DbErr;
+    use sea_orm_migration::{MigrationName, MigrationTrait, async_trait};
+    use tempfile::TempDir;
+    use vectrion_core::{ids::TenantId, ports::Directory as _};
+
+    use super::*;
+    use crate::StoreSettings;
+
+    /// The migrations of a later release.
+    struct Later;
+
+    #[async_trait::async_trait]
+    impl MigratorTrait for Later {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            let mut all = Migrator::migrations();
+            all.push(Box::new(AddNote));
+            all
+        }
+
+        fn migration_table_name() -> sea_orm::DynIden {
+            Migrator::migration_table_name()
+        }
+    }
+
+    /// The migrations of a later release with a mistake.
+    struct Broken;
+
+    #[async_trait::async_trait]
+    impl MigratorTrait for Broken {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            let mut all = Later::migrations();
+            all.push(Box::new(Mistake));
+            all
+        }
+
+        fn migration_table_name() -> sea_orm::DynIden {
+            Migrator::migration_table_name()
+        }
+    }
+
+    struct AddNote;
+
+    impl MigrationName for AddNote {
+        fn name(&self) -> &str {
+            "m20990101_000001_note"
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl MigrationTrait for AddNote {
+        async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+            manager.get_connection().execute_unprepared("ALTER TABLE tenants ADD COLUMN note TEXT").await.map(drop)
+        }
+    }
+
+    struct Mistake;
+
+    impl MigrationName for Mistake {
+        fn name(&self) -> &str {
+            "m20990101_000002_mistake"
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl MigrationTrait for Mistake {
+        async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+            manager.get_connection().execute_unprepared("ALTER TABLE no_such_table ADD COLUMN x TEXT").await.map(drop)
+        }
+    }
+
+    async fn open(directory: &TempDir) -> Store {
+        let url = format!("sqlite://{}/vectrion.db", directory.path().display());
+        Store::connect(&url, &StoreSettings::default()).await.expect("a database")
+    }
+
+    #[tokio::test]
+    async fn a_new_database_is_brought_up_to_date_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(&directory).await;
+        assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::Behind(known::<Migrator>()));
+        let migrated = store.migrate().await.expect("migrated");
+        assert_eq!(migrated, Migrated { applied: known::<Migrator>(), backup: None }, "there was nothing to copy");
+        assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::UpToDate);
+        assert_eq!(store.migrate().await.expect("nothing to do"), Migrated::default());
+    }
+
+    #[tokio::test]
+    async fn an_existing_file_is_copied_before_its_migration() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(&directory).await;
+        store.migrate().await.expect("migrated");
+        store.create_tenant(TenantId::new(), "before").await.expect("a tenant");
+        let left_over = directory.path().join("vectrion.db.before-m20990101_000001_note.tmp");
+        std::fs::write(&left_over, "an attempt that was cut off").expect("written");
+        let migrated = store.migrate_with::<Later>().await.expect("migrated");
+        assert_eq!(migrated.applied, ["m20990101_000001_note"]);
+        store.create_tenant(TenantId::new(), "after").await.expect("a tenant");
+
+        let copy = migrated.backup.expect("a copy");
+        assert_eq!(copy, directory.path().join("vectrion.db.before-m20990101_000001_note"));
+        assert!(!left_over.exists());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(&copy).expect("the copy").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "it holds what the file holds");
+        }
+        let url = format!("sqlite://{}", copy.display());
+        let old = Store::connect(&url, &StoreSettings::default()).await.expect("the copy");
+        assert_eq!(old.schema_status().await.expect("a look"), SchemaStatus::UpToDate);
+        assert!(old.tenant_by_name("before").await.expect("a look").is_some());
+        assert!(old.tenant_by_name("after").await.expect("a look").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(&directory).await;
+        store.migrate_with::<Later>().await.expect("migrated");
+        let unknown = vec!["m20990101_000001_note".to_owned()];
+        assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::Ahead(unknown));
+        let error = store.migrate().await.expect_err("too new");
+        assert_eq!(error.reason(), "SCHEMA_TOO_NEW");
+        assert_eq!(error.metadata()["migrations"], "m20990101_000001_note");
+    }
+
+    #[tokio::test]
+    async fn a_migration_that_fails_changes_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = open(&directory).await;
+        store.migrate().await.expect("migrated");
+        assert!(store.migrate_with::<Broken>().await.is_err());
+        assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::UpToDate, "not even the sound one");
+        store.create_tenant(TenantId::new(), "still works").await.expect("a tenant");
+        store.migrate_with::<Later>().await.expect("the next attempt succeeds");
+    }
+}

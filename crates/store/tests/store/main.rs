@@ -3,6 +3,8 @@
 //! PostgreSQL is tested when `VECTRION_TEST_POSTGRES_URL` names a database in which schemas can be made, such as
 //! `postgres://postgres@127.0.0.1:5432/postgres`.
 
+mod plans;
 mod postgres;
-mod schema;
 mod sqlite;
+mod tenancy;
+mod traces;
