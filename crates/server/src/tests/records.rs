@@ -54,6 +54,9 @@ impl Lines {
 #[tokio::test]
 async fn a_call_is_one_line_with_who_what_and_how_it_ended() {
     let lines = Lines::default();
+    // With a single subscriber in the process, a log line that another test's thread reaches first is judged by that
+    // thread's, which is none, and is switched off for all. A second one makes tracing ask them all.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let subscriber =
         tracing_subscriber::fmt().json().with_max_level(tracing::Level::DEBUG).with_writer(lines.clone()).finish();
     let _default = tracing::subscriber::set_default(subscriber);
