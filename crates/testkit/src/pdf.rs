@@ -27,6 +27,9 @@ pub use page::{Image, Page, Text};
 
 use font::BoxFonts;
 
+/// The graphics state that draws nothing.
+const STATES: &str = "/ExtGState << /Clear << /ca 0 /CA 0 >> >>";
+
 /// A document being written.
 #[derive(Clone, Debug, Default)]
 pub struct Pdf {
@@ -48,6 +51,18 @@ impl Pdf {
         paragraphs
             .into_iter()
             .fold(Self::new(), |pdf, text| pdf.page(Page::a4().paragraph(72.0, 90.0, 450.0, 11.0, text)))
+    }
+
+    /// The bytes of a file with these objects, numbered from 1; the first is the catalog. For files that no program would
+    /// write.
+    #[must_use]
+    pub fn from_objects(objects: impl IntoIterator<Item = String>) -> Vec<u8> {
+        const CATALOG: usize = 1;
+        let mut file = Objects::new();
+        for object in objects {
+            file.add(object);
+        }
+        file.finish(CATALOG, None)
     }
 
     /// Sets the title in the document's properties.
@@ -107,7 +122,7 @@ impl Pdf {
             for (n, form) in page.forms().iter().enumerate() {
                 let [x0, y0, x1, y1] = form.media_box();
                 let dictionary = format!(
-                    "/Type /XObject /Subtype /Form /BBox [{x0} {y0} {x1} {y1}] /Resources << /Font << {fonts}>> >>"
+                    "/Type /XObject /Subtype /Form /BBox [{x0} {y0} {x1} {y1}] /Resources << /Font << {fonts}>> {STATES} >>"
                 );
                 let id = file.add_stream(&dictionary, form.content(&boxes).as_bytes());
                 let _ = write!(x_objects, "/Fm{n} {id} 0 R ");
@@ -115,7 +130,7 @@ impl Pdf {
             let content = file.add_stream("", page.content(&boxes).as_bytes());
             kids.push(file.add(format!(
                 "<< /Type /Page /Parent {PAGES} 0 R {} /Contents {content} 0 R /Resources << /Font << {fonts}>> \
-                 /XObject << {x_objects}>> >> >>",
+                 /XObject << {x_objects}>> {STATES} >> >>",
                 page.attributes()
             )));
         }

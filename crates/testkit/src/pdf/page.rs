@@ -17,6 +17,7 @@ pub struct Text {
     angle: f32,
     scale: f32,
     clip: Option<[f32; 4]>,
+    transparent: bool,
 }
 
 impl Text {
@@ -34,6 +35,7 @@ impl Text {
             angle: 0.0,
             scale: 1.0,
             clip: None,
+            transparent: false,
         }
     }
 
@@ -92,6 +94,13 @@ impl Text {
         self
     }
 
+    /// Draws with an opacity of zero.
+    #[must_use]
+    pub fn transparent(mut self) -> Self {
+        self.transparent = true;
+        self
+    }
+
     /// Width as shown.
     #[must_use]
     pub fn width(&self) -> f32 {
@@ -102,6 +111,9 @@ impl Text {
         let mut out = String::from("q ");
         if let Some([x0, y0, x1, y1]) = self.clip {
             let _ = write!(out, "{x0} {} {} {} re W n ", height - y1, x1 - x0, y1 - y0);
+        }
+        if self.transparent {
+            out.push_str("/Clear gs ");
         }
         let [red, green, blue] = self.fill;
         let (sin, cos) = self.angle.to_radians().sin_cos();
