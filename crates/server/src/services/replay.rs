@@ -24,7 +24,10 @@ pub(crate) trait Mutation: Message {
 }
 
 macro_rules! mutations {
-    ($($method:ident: $request:ident),* $(,)?) => {$(
+    ($($method:ident: $request:ident),* $(,)?) => {
+        #[cfg(test)]
+        const METHODS: &[&str] = &[$(stringify!($method)),*];
+        $(
         impl Mutation for v1::$request {
             const METHOD: &'static str = stringify!($method);
 
@@ -32,7 +35,8 @@ macro_rules! mutations {
                 std::mem::take(&mut self.request_id)
             }
         }
-    )*};
+        )*
+    };
 }
 
 mutations! {
@@ -105,4 +109,41 @@ pub(crate) fn read<R: Message + Default>(stored: &[u8]) -> Result<R> {
 pub(crate) fn read_replayed<R: Message + Default>(made: Replayed) -> Result<(R, bool)> {
     let replayed = matches!(made, Replayed::Replay(_));
     Ok((read(&made.into_bytes())?, replayed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use vectrion_core::{
+        ids::{KeyId, TenantId},
+        tenancy::{Principal, Role},
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_request_with_a_request_id_can_be_named_by_it() {
+        let set = prost_types::FileDescriptorSet::decode(vectrion::FILE_DESCRIPTOR_SET).expect("the descriptor set");
+        let messages = set.file.iter().flat_map(|file| &file.message_type);
+        let named = messages.filter(|message| message.field.iter().any(|field| field.name() == "request_id"));
+        let named: BTreeSet<_> = named.filter_map(|message| message.name().strip_suffix("Request")).collect();
+        // The one whose request is a stream.
+        let known: BTreeSet<_> = METHODS.iter().copied().chain(["UploadDocument"]).collect();
+        assert_eq!(named, known);
+    }
+
+    fn parameters(mut request: v1::CreateTenantRequest) -> [u8; 32] {
+        let principal = Principal { key: KeyId(Uuid::nil()), tenant: TenantId(Uuid::nil()), role: Role::Operator };
+        let context = CallContext { principal, deadline: None, trace_id: String::new() };
+        request.take_request_id();
+        once(&context, "CreateTenant", None, &[&request.encode_to_vec()]).parameters
+    }
+
+    #[test]
+    fn the_request_id_is_no_parameter_and_everything_else_is() {
+        let request = |name: &str, id: &str| v1::CreateTenantRequest { name: name.into(), request_id: id.into() };
+        assert_eq!(parameters(request("a", "1")), parameters(request("a", "2")));
+        assert_ne!(parameters(request("a", "1")), parameters(request("b", "1")));
+    }
 }
