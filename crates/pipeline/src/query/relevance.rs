@@ -7,6 +7,9 @@ use vectrion_core::search::Passage;
 use super::words::telling_words;
 use crate::settings::AnswerSettings;
 
+/// Cosine below which even many shared words are chance.
+const MIN_DENSE_WITH_MANY_WORDS: f32 = 0.05;
+
 /// Judges passages against one question.
 pub(super) struct Relevance {
     words: HashSet<String>,
@@ -23,8 +26,8 @@ impl Relevance {
         }
     }
 
-    /// Whether a passage fits: near enough by meaning alone, or less near and sharing a telling word. A passage that only
-    /// the sparse search found shares a word by definition; it fits if it shares at least half of the telling words.
+    /// Whether a passage fits: near enough by meaning alone, or less near and sharing a telling word, or hardly near and
+    /// sharing at least two, and half, of them: short questions with names, codes and units say little to an embedding.
     pub(super) fn fits(&self, passage: &Passage) -> bool {
         let shared = || {
             let mut there = telling_words(&passage.text);
@@ -34,13 +37,19 @@ impl Relevance {
             there.extend(passage.title.iter().flat_map(|title| telling_words(title)));
             self.words.intersection(&there).count()
         };
+        let many = |shared: usize| 2 * shared >= self.words.len();
         match passage.dense_score {
             Some(dense) if dense >= self.alone => true,
             Some(dense) if dense >= self.with_words => shared() > 0,
-            Some(_) => false,
+            Some(dense) if dense < MIN_DENSE_WITH_MANY_WORDS => false,
+            Some(_) => {
+                let shared = shared();
+                shared >= 2 && many(shared)
+            }
+            // Found by words alone, beyond the reach of the dense list.
             None => {
                 let shared = shared();
-                shared > 0 && 2 * shared >= self.words.len()
+                shared > 0 && many(shared)
             }
         }
     }

@@ -9,6 +9,8 @@ pub(super) struct Sentence {
     pub(super) text: String,
     /// Whether it reads as prose: ends with a mark and is not a row of numbers.
     pub(super) is_prose: bool,
+    /// Number of its paragraph in the passage.
+    pub(super) paragraph: usize,
 }
 
 /// Abbreviations after which a full stop ends no sentence.
@@ -21,24 +23,24 @@ const ABBREVIATIONS: &[&str] = &[
 /// Sentences in order. Lines that go on in the next line are joined; headings and rows of tables stand alone.
 pub(super) fn sentences(text: &str) -> Vec<Sentence> {
     let mut out = Vec::new();
-    for paragraph in paragraphs(text) {
+    for (number, paragraph) in paragraphs(text).into_iter().enumerate() {
         let mut pending = String::new();
         for piece in paragraph.split_sentence_bounds() {
             pending.push_str(piece);
             if !ends_with_abbreviation(&pending) {
-                push(&mut out, &pending);
+                push(&mut out, &pending, number);
                 pending.clear();
             }
         }
-        push(&mut out, &pending);
+        push(&mut out, &pending, number);
     }
     out
 }
 
-fn push(out: &mut Vec<Sentence>, raw: &str) {
+fn push(out: &mut Vec<Sentence>, raw: &str, paragraph: usize) {
     let text = fold(raw);
     if !text.is_empty() {
-        out.push(Sentence { is_prose: is_prose(&text), text });
+        out.push(Sentence { is_prose: is_prose(&text), paragraph, text });
     }
 }
 
@@ -85,7 +87,9 @@ fn ends_with_abbreviation(text: &str) -> bool {
     let Some(rest) = text.trim_end().strip_suffix('.') else { return false };
     let word = rest.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("").to_lowercase();
     let initial = word.chars().count() == 1 && word.chars().all(char::is_alphabetic);
-    initial || ABBREVIATIONS.contains(&word.as_str())
+    // The day of a date, as in "13. März".
+    let ordinal = word.len() <= 2 && !word.is_empty() && word.bytes().all(|c| c.is_ascii_digit());
+    initial || ordinal || ABBREVIATIONS.contains(&word.as_str())
 }
 
 fn is_prose(text: &str) -> bool {
@@ -117,6 +121,14 @@ mod tests {
         assert_eq!(
             texts("Dr. Weber heads the U.S. office. He is in."),
             ["Dr. Weber heads the U.S. office.", "He is in."]
+        );
+    }
+
+    #[test]
+    fn the_day_of_a_date_ends_nothing() {
+        assert_eq!(
+            texts("Der Termin ist am 13. März 2027. Danach jährlich."),
+            ["Der Termin ist am 13. März 2027.", "Danach jährlich."]
         );
     }
 

@@ -124,7 +124,11 @@ impl Writer {
             return Ok(FinishReason::NoRelevantContent);
         }
         for quote in quotes {
-            let separator = if self.draft.text.is_empty() { "" } else { "\n" };
+            let separator = match (self.draft.text.is_empty(), quote.goes_on) {
+                (true, _) => "",
+                (false, true) => " ",
+                (false, false) => "\n",
+            };
             let start = self.draft.text.len() + separator.len();
             self.say(format!("{separator}{}", quote.text)).await?;
             self.cite(start..self.draft.text.len(), quote.passage, quote.text).await?;
