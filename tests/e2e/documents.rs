@@ -185,7 +185,10 @@ async fn a_failed_document_says_why_and_can_be_retried() {
         client.admin.clone().list_dead_letters(request).await.unwrap().into_inner().dead_letters
     };
     let letter = letters().await.pop().expect("a dead letter");
-    assert_eq!((letter.document_id.as_str(), letter.reason.as_str()), (document.document_id.as_str(), failure.reason.as_str()));
+    assert_eq!(
+        (letter.document_id.as_str(), letter.reason.as_str()),
+        (document.document_id.as_str(), failure.reason.as_str())
+    );
     assert!(letter.trace_id.len() == 32 && letter.attempts == 1);
     let request =
         ReplayDeadLetterRequest { dead_letter_id: letter.dead_letter_id, ..ReplayDeadLetterRequest::default() };

@@ -3,7 +3,12 @@
 //! One binary, because each links everything.
 
 mod answers;
+mod command_line;
+mod disk_full;
 mod documents;
+mod examples;
 mod identity;
+mod processes;
 mod support;
+mod transport;
 mod uploads;

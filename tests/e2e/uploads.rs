@@ -46,7 +46,10 @@ async fn the_same_bytes_make_one_document_and_other_bytes_a_version() {
     assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [2, 1]);
     let found = client.search("When was the lighthouse of Brem torn down?").await;
     assert!(found.iter().any(|passage| passage.document_id == id && passage.version == 2));
-    assert!(found.iter().all(|passage| passage.document_id != id || passage.version == 2), "no passage of the old version");
+    assert!(
+        found.iter().all(|passage| passage.document_id != id || passage.version == 2),
+        "no passage of the old version"
+    );
     app.stop().await;
 }
 
@@ -55,35 +58,44 @@ async fn an_upload_in_pieces_survives_mistakes() {
     let app = TestApp::start().await;
     let client = app.operator().await;
     let mut ingestion = client.ingestion.clone();
-    let request = CreateUploadRequest { header: Some(header("pieces.txt")), request_id: String::new() };
-    let upload = ingestion.create_upload(request).await.unwrap().into_inner().upload.unwrap();
-    let chunk = |offset: i64, data: &[u8]| UploadChunkRequest {
-        upload_id: upload.upload_id.clone(),
-        write_offset: offset,
+    let begin = async || {
+        let request = CreateUploadRequest { header: Some(header("pieces.txt")), request_id: String::new() };
+        client.ingestion.clone().create_upload(request).await.unwrap().into_inner().upload.unwrap().upload_id
+    };
+    let chunk = |upload_id: &str, offset: usize, data: &[u8]| UploadChunkRequest {
+        upload_id: upload_id.into(),
+        write_offset: i64::try_from(offset).unwrap(),
         data: data.to_vec().into(),
     };
-    let committed = ingestion.upload_chunk(chunk(0, &TEXT[..20])).await.unwrap().into_inner().committed_size;
-    assert_eq!(committed, 20);
-
-    let wrong = ingestion.upload_chunk(chunk(7, &TEXT[7..])).await.unwrap_err();
-    assert_eq!((wrong.code(), reason(&wrong).as_str()), (Code::OutOfRange, "WRONG_OFFSET"));
-    let request = GetUploadRequest { upload_id: upload.upload_id.clone() };
-    let state = ingestion.get_upload(request).await.unwrap().into_inner().upload.unwrap();
-    assert_eq!(state.committed_size, 20);
-    ingestion.upload_chunk(chunk(20, &TEXT[20..])).await.unwrap();
-
-    let complete = |sha256: &str| CompleteUploadRequest {
-        upload_id: upload.upload_id.clone(),
+    let complete = |upload_id: &str, sha256: &str| CompleteUploadRequest {
+        upload_id: upload_id.into(),
         sha256: sha256.into(),
         request_id: String::new(),
     };
-    let wrong = ingestion.complete_upload(complete(&"0".repeat(64))).await.unwrap_err();
-    assert_eq!(reason(&wrong), "CHECKSUM_MISMATCH");
+
+    let id = begin().await;
+    let committed = ingestion.upload_chunk(chunk(&id, 0, &TEXT[..20])).await.unwrap().into_inner().committed_size;
+    assert_eq!(committed, 20);
+    let wrong = ingestion.upload_chunk(chunk(&id, 7, &TEXT[7..])).await.unwrap_err();
+    assert_eq!((wrong.code(), reason(&wrong).as_str()), (Code::OutOfRange, "WRONG_OFFSET"));
+    let request = GetUploadRequest { upload_id: id.clone() };
+    let state = ingestion.get_upload(request).await.unwrap().into_inner().upload.unwrap();
+    assert_eq!(state.committed_size, 20);
+    ingestion.upload_chunk(chunk(&id, 20, &TEXT[20..])).await.unwrap();
     let sum = hex::encode(Sha256::digest(TEXT));
-    let document = ingestion.complete_upload(complete(&sum)).await.unwrap().into_inner().document.unwrap();
+    let document = ingestion.complete_upload(complete(&id, &sum)).await.unwrap().into_inner().document.unwrap();
     assert_eq!(document.sha256, sum);
     let document = client.settled(&document.document_id).await;
     assert_eq!(document.state(), DocumentState::Indexed);
+
+    // Bytes that are not those that were meant cannot be mended: they are dropped.
+    let id = begin().await;
+    ingestion.upload_chunk(chunk(&id, 0, b"Something else.")).await.unwrap();
+    let wrong = ingestion.complete_upload(complete(&id, &sum)).await.unwrap_err();
+    assert_eq!((wrong.code(), reason(&wrong).as_str()), (Code::InvalidArgument, "CHECKSUM_MISMATCH"));
+    let request = GetUploadRequest { upload_id: id };
+    assert_eq!(reason(&ingestion.get_upload(request).await.unwrap_err()), "UPLOAD_NOT_FOUND");
+    assert_eq!(client.list().await.len(), 1);
     assert!(!app.objects().iter().any(|path| path.to_string_lossy().contains("/uploads/")), "parts are gone");
     app.stop().await;
 }
@@ -100,7 +112,10 @@ async fn what_is_refused_leaves_nothing() {
     let is = |code: Code, reason: &str| (code, reason.to_owned());
     assert_eq!(refused(header("a.txt"), b"").await, is(Code::InvalidArgument, "EMPTY_FILE"));
     assert_eq!(refused(header("a.txt"), &[b'x'; 2000]).await, is(Code::ResourceExhausted, "DOCUMENT_TOO_LARGE"));
-    assert_eq!(refused(header("a.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").await, is(Code::InvalidArgument, "UNSUPPORTED_TYPE"));
+    assert_eq!(
+        refused(header("a.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").await,
+        is(Code::InvalidArgument, "UNSUPPORTED_TYPE")
+    );
     let wrong_sum = UploadHeader { sha256: "ab".repeat(32), ..header("a.txt") };
     assert_eq!(refused(wrong_sum, TEXT).await, is(Code::InvalidArgument, "CHECKSUM_MISMATCH"));
     let wrong_size = UploadHeader { size_bytes: Some(3), ..header("a.txt") };

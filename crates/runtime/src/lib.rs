@@ -16,4 +16,5 @@ mod wiring;
 
 pub use app::{App, StartError};
 pub use config::{Config, ConfigError, Sources};
+pub use vectrion_pipeline::faults;
 pub use wiring::check;

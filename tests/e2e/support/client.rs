@@ -40,7 +40,8 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(url: &str, secret: &str) -> Self {
-        let channel = Endpoint::from_shared(url.to_owned()).expect("a URL").connect().await.expect("the server answers");
+        let channel =
+            Endpoint::from_shared(url.to_owned()).expect("a URL").connect().await.expect("the server answers");
         let key = Key(format!("Bearer {secret}").parse().expect("a key"));
         let service = InterceptedService::new(channel, key);
         Self {
@@ -52,7 +53,8 @@ impl Client {
 
     /// Creates a key and gives its secret.
     pub async fn create_key(&self, tenant: &str, role: Role) -> String {
-        let request = CreateApiKeyRequest { tenant: tenant.into(), role: role.into(), ..CreateApiKeyRequest::default() };
+        let request =
+            CreateApiKeyRequest { tenant: tenant.into(), role: role.into(), ..CreateApiKeyRequest::default() };
         self.admin.clone().create_api_key(request).await.expect("a key").into_inner().secret
     }
 
@@ -71,7 +73,8 @@ impl Client {
 
     /// Uploads a file under its name.
     pub async fn upload(&self, filename: &str, bytes: &[u8]) -> Document {
-        let response = self.try_upload(header(filename), bytes).await.unwrap_or_else(|status| panic!("{filename}: {status}"));
+        let response =
+            self.try_upload(header(filename), bytes).await.unwrap_or_else(|status| panic!("{filename}: {status}"));
         response.document.expect("a document")
     }
 
@@ -147,7 +150,11 @@ pub fn header(filename: &str) -> UploadHeader {
 
 /// The stable reason of an error.
 pub fn reason(status: &Status) -> String {
-    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
+    status
+        .get_error_details()
+        .error_info()
+        .map(|info| info.reason.clone())
+        .unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"))
 }
 
 /// Metadata from pairs.

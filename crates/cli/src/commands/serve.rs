@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use vectrion_runtime::{
-    App, Config, StartError,
+    App, Config, StartError, faults,
     monitor::{Monitor, MonitorSettings},
     shutdown, telemetry,
 };
@@ -32,6 +32,9 @@ pub(crate) async fn run(connection: &Connection, args: ServeArgs) -> Result<(), 
     telemetry::init_logs(&log).map_err(|error| Failure::Usage(error.to_string()))?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
+    }
+    if faults::arm() {
+        tracing::warn!("failpoints are compiled in; this build is for tests");
     }
     let settings = settings(&config)?;
     let monitor_settings: MonitorSettings =

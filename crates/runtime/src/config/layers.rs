@@ -48,7 +48,10 @@ fn merge(known: &mut Table, given: &Table, prefix: &str, origin: &str) -> Result
 /// Sets a value given as text, read by the type of the default.
 pub(super) fn set_from_text(table: &mut Table, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
     let Some(current) = lookup(table, path) else {
-        return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: path.to_owned(), hint: String::new() });
+        let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let siblings = if section.is_empty() { Some(&*table) } else { lookup(table, section).and_then(Value::as_table) };
+        let hint = siblings.map(|known| nearest(known.keys().map(String::as_str), key)).unwrap_or_default();
+        return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: path.to_owned(), hint });
     };
     let value = match current {
         Value::String(_) => Some(Value::String(text.to_owned())),
