@@ -23,8 +23,9 @@ pub trait DocumentParser: Send + Sync {
     ///
     /// # Errors
     /// A permanent error (`FAILED_PRECONDITION` or `INVALID_ARGUMENT`) with a reason such as `PDF_PASSWORD_REQUIRED`,
-    /// `PDF_NO_TEXT`, `PDF_MALFORMED`, `EXTRACTION_TIMEOUT`, `EXTRACTION_CRASHED`, `EXTRACTION_LIMIT`; a transient one
-    /// when the machine is at fault (no process could be started, no room).
+    /// `PDF_NO_TEXT`, `PDF_MALFORMED`, `NO_TEXT` (of the formats that are text), `EXTRACTION_TIMEOUT`,
+    /// `EXTRACTION_CRASHED`, `EXTRACTION_LIMIT`; a transient one when the machine is at fault (no process could be
+    /// started, no room, `DOCUMENT_UNREADABLE` when the file cannot be opened).
     async fn parse(&self, file: &Path, media_type: &str, progress: ParseProgress<'_>) -> Result<Extracted>;
 
     /// Cuts text into chunks, in order. Every visible character of the text is in at least one chunk; no chunk has
