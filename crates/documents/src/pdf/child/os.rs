@@ -76,9 +76,11 @@ pub(super) fn receive(stream: &UnixStream) -> io::Result<Option<(Vec<u8>, std::f
 /// From now on, a program that aborts because memory was refused exits with [`EXIT_OUT_OF_MEMORY`], so that the parent can
 /// tell it from a crash.
 pub(super) fn exit_when_out_of_memory() {
-    // pdfium ends itself by abort or by an illegal instruction when an allocation fails; Rust by abort.
-    for signal in [Signal::SIGABRT, Signal::SIGILL, Signal::SIGTRAP] {
-        let action = SigAction::new(SigHandler::Handler(on_abort), SaFlags::SA_RESETHAND, SigSet::empty());
+    // pdfium ends itself by abort or by an illegal instruction when an allocation fails, or writes to where it would have
+    // been; Rust ends by abort.
+    for signal in [Signal::SIGABRT, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSEGV] {
+        let flags = SaFlags::SA_RESETHAND | SaFlags::SA_ONSTACK;
+        let action = SigAction::new(SigHandler::Handler(on_abort), flags, SigSet::empty());
         // SAFETY: the handler calls only what is allowed in a handler: it reads errno and leaves.
         let _ = unsafe { sigaction(signal, &action) };
     }
@@ -89,10 +91,12 @@ pub(super) fn forget_failed_allocations() {
     Errno::clear();
 }
 
-extern "C" fn on_abort(_signal: libc::c_int) {
+extern "C" fn on_abort(signal: libc::c_int) {
     if Errno::last_raw() == libc::ENOMEM {
         // SAFETY: _exit may be called in a handler, and does not return.
         unsafe { libc::_exit(EXIT_OUT_OF_MEMORY) }
     }
-    // The handler is gone (SA_RESETHAND): returning lets abort, or the instruction, end the process as it would have.
+    // The handler is gone (SA_RESETHAND): the signal now ends the process as it would have.
+    // SAFETY: raise may be called in a handler.
+    unsafe { libc::raise(signal) };
 }
