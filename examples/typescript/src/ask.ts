@@ -41,11 +41,18 @@ async function* parts(path: string) {
 }
 
 async function indexed(documentId: string): Promise<Document> {
-  for await (const { event } of ingestion.watchDocuments({ filter: { documentIds: [documentId] } })) {
-    if (event.case === "changed") {
-      if (event.value.state === DocumentState.INDEXED) return event.value;
-      if (event.value.state === DocumentState.FAILED) throw new Error(event.value.failure?.message);
+  // Leaving the loop does not end the call; an open call would keep the program from ending.
+  const watch = new AbortController();
+  const changes = ingestion.watchDocuments({ filter: { documentIds: [documentId] } }, { signal: watch.signal });
+  try {
+    for await (const { event } of changes) {
+      if (event.case === "changed") {
+        if (event.value.state === DocumentState.INDEXED) return event.value;
+        if (event.value.state === DocumentState.FAILED) throw new Error(event.value.failure?.message);
+      }
     }
+  } finally {
+    watch.abort();
   }
   throw new Error("the watch ended");
 }
