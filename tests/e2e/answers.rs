@@ -7,7 +7,7 @@ use vectrion::v1::{
     AnswerEvent, AnswerRequest, CancelAnswerRequest, FinishReason, GetAnswerRequest, ResumeAnswerRequest, Role, Turn,
     TurnRole, answer::End, answer_event::Event,
 };
-use vectrion_testkit::openai::{OpenAiServer, Reply, RequestEnd};
+use vectrion_testkit::openai::{OpenAiServer, Reply, RequestEnd, Step};
 
 use crate::support::{PATIENCE, TestApp, client::reason};
 
@@ -212,9 +212,8 @@ async fn a_model_that_breaks_ends_the_stream_with_its_error() {
     let (model, app) = with_model().await;
     let client = app.operator().await;
     // The pause lets the first piece through: a model that breaks before it is asked again.
-    let pieces = ["The Kestrel flies ", "for 42 minutes on one ", "charge"];
-    let reply = Reply::chat(pieces).delta_every(Duration::from_millis(200));
-    model.queue_chat([reply.ending(vectrion_testkit::openai::End::Reset)]);
+    let steps = [Step::Role, Step::delta("The Kestrel flies "), Step::Pause(Duration::from_millis(300))];
+    model.queue_chat([Reply::script(steps).ending(vectrion_testkit::openai::End::Reset)]);
     let request = AnswerRequest { question: "How long does the Kestrel fly?".into(), ..AnswerRequest::default() };
     let mut stream = client.query.clone().answer(request).await.unwrap().into_inner();
     let mut last = None;

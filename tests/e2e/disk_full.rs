@@ -31,9 +31,10 @@ async fn jobs_wait_for_room_and_then_complete() {
     let data = directory.path().join("data");
     let floor = format!("disk.min_free_mib={}", free(directory.path()) / MIB - 256);
 
-    let process = Process::start(&data, &[&floor, "worker.in_process=false"], "").await;
+    // Killed when it takes up its first job.
+    let mut process = Process::start(&data, &[&floor], "process::begun=return").await;
     let document = process.operator().await.upload("a.txt", TEXT).await;
-    assert_eq!(process.terminate().await.code(), Some(0));
+    process.end().await;
 
     let ballast = directory.path().join("ballast");
     std::fs::write(&ballast, vec![1; usize::try_from(320 * MIB).unwrap()]).unwrap();

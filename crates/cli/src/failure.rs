@@ -31,6 +31,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Interrupted => 130,
+            Self::Refused(status) if broke_on_the_way(status) => 3,
             Self::Refused(status) => match status.code() {
                 Code::InvalidArgument | Code::OutOfRange => 2,
                 Code::Unavailable => 3,
@@ -46,10 +47,20 @@ impl Failure {
             Self::Partly | Self::OutputClosed => None,
             Self::Interrupted => Some("interrupted".into()),
             Self::Usage(message) | Self::Unreachable(message) => Some(message.clone()),
+            Self::Refused(status) if broke_on_the_way(status) => Some(format!(
+                "the connection to the server failed: {}; an address begins with https:// if the server has TLS, and with \
+                 http:// if not",
+                status.message()
+            )),
             Self::Refused(status) => Some(explain(status)),
             Self::Other(error) => Some(format!("{error:#}")),
         }
     }
+}
+
+/// Whether the connection failed, not the server: a status that came from there has no source.
+fn broke_on_the_way(status: &Status) -> bool {
+    std::error::Error::source(status).is_some() && status.code() != Code::DeadlineExceeded
 }
 
 /// The server's message, with the fields it names, and what to do about the commonest causes.
