@@ -13,6 +13,12 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Waits until the file system of a directory is on the disk.
+#[cfg(feature = "edge")]
+pub(crate) fn sync_file_system(directory: &Path) -> io::Result<()> {
+    nix::unistd::syncfs(File::open(directory)?).map_err(io::Error::from)
+}
+
 /// Waits until the entries of the closest ancestor of `path` that exists are on the disk, up to `root`.
 pub(crate) fn sync_closest_directory(path: &Path, root: &Path) -> io::Result<()> {
     let mut directory = path;

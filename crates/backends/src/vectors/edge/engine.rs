@@ -15,6 +15,7 @@ use vectrion_core::{Error, Result};
 use super::{failure::Trouble, points};
 use crate::{
     directory_lock::{PAUSE, TRIES},
+    durable,
     free_space::FreeSpace,
 };
 
@@ -23,6 +24,9 @@ const SWAPPING: &str = "segment holder lock acquired";
 /// Tries of such a flush, and the time between them.
 const FLUSH_TRIES: usize = 500;
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
+
+/// Where the engine makes segments while it optimises. What a killed process left there stays there for ever.
+const HALF_MADE_SEGMENTS: &str = "temp_segments";
 
 /// An open shard.
 #[derive(Debug)]
@@ -54,6 +58,9 @@ impl Engine {
     pub(super) fn load(directory: PathBuf, config: EdgeConfig, space: FreeSpace) -> Result<Self> {
         // The log and the segments being written are mapped files: a page without room on the disk would kill the process.
         space.require_to_clean_up(0)?;
+        if let Err(error) = durable::remove_directory(&directory.join(HALF_MADE_SEGMENTS)) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot remove half made parts of a vector index");
+        }
         let shard = load(&directory, &config).map_err(|trouble| trouble.into_open_error(&directory, &space))?;
         Ok(Self { directory, config, space, shard: RwLock::new(Some(shard)) })
     }

@@ -45,5 +45,5 @@ fn optimize(shard: &OpenShard) {
         );
     }
     // The writer is gone only when nobody cares any more.
-    let _ = shard.commands().blocking_send(Command::Optimized { outcome: outcome.map(drop) });
+    let _ = shard.commands().blocking_send(Command::Optimized { outcome });
 }

@@ -40,10 +40,12 @@ fn points_of(document: DocumentId, version: VersionId, first: u128, count: u128)
 
 /// Waits until the shard of a scope has a graph.
 async fn until_indexed(index: &EdgeIndex, scope: &VectorScope) {
-    for _ in 0..600 {
-        let indexed = index.read(scope, "look", |shard| Ok(shard.info().indexed_vectors_count)).await.unwrap();
-        if indexed.is_some_and(|indexed| indexed > 0) {
-            return;
+    let segments = index.opener.layout.shard(ShardKey::of(scope)).join("segments");
+    for _ in 0..1200 {
+        for segment in fs::read_dir(&segments).unwrap().filter_map(Result::ok) {
+            if segment.path().join("vector_index-dense/graph.bin").exists() {
+                return;
+            }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

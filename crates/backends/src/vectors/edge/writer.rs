@@ -5,7 +5,8 @@
 //! opened anew and the log replayed.
 
 use std::{
-    io, mem,
+    fs, io, mem,
+    path::Path,
     sync::{Arc, Weak},
     thread,
 };
@@ -29,10 +30,13 @@ use super::{
     shard::{COMMANDS, OpenShard},
     wal::Wal,
 };
-use crate::{directory_lock::DirectoryLock, free_space::FreeSpace};
+use crate::{directory_lock::DirectoryLock, durable, free_space::FreeSpace};
 
 /// Points that are written, or removed, in one change: searches wait while one is made.
 const CHANGE_POINTS: usize = 64;
+
+/// The file that holds [`Writer::changed`] while the shard is closed.
+const CHANGED: &str = "changed";
 
 /// What a writer is told.
 #[derive(Debug)]
@@ -43,8 +47,8 @@ pub(super) enum Command {
     Remove { what: Removed, reply: oneshot::Sender<Result<()>> },
     /// Make changes durable.
     Flush { reply: oneshot::Sender<Result<()>> },
-    /// The optimiser is done.
-    Optimized { outcome: Result<()> },
+    /// The optimiser is done; whether there was anything to do.
+    Optimized { outcome: Result<bool> },
     /// Make changes durable, let go of the files, end.
     Close { reply: oneshot::Sender<Result<()>> },
 }
@@ -111,12 +115,23 @@ pub(super) fn start(engine: Engine, tenant: TenantId, shared: Shared) -> Result<
         writer.replay()?;
         writer.checkpoint()?;
     }
-    // What an earlier process wrote may not have been optimised.
-    writer.changed = engine.run("count", |shard| Ok(shard.info().points_count))?;
+    writer.changed = match take_changed(engine.directory()) {
+        Some(changed) => changed,
+        // Left by a process that died, or made by an older one.
+        None => engine.run("count", |shard| Ok(shard.info().points_count))?,
+    };
     let shard = Arc::new(OpenShard::new(engine, commands));
     writer.shard = Arc::downgrade(&shard);
     thread::Builder::new().name("vectors-write".to_owned()).spawn(move || writer.work(incoming)).map_err(failed)?;
     Ok(shard)
+}
+
+/// How many changes the last process left without looking whether to optimise.
+fn take_changed(shard: &Path) -> Option<usize> {
+    let path = shard.join(CHANGED);
+    let changed = fs::read_to_string(&path).ok()?.parse().ok();
+    fs::remove_file(&path).ok()?;
+    changed
 }
 
 impl Writer {
@@ -317,8 +332,14 @@ impl Writer {
         Ok(())
     }
 
-    fn optimized(&mut self, outcome: Result<()>) {
+    fn optimized(&mut self, outcome: Result<bool>) {
         self.is_optimizing = false;
+        // The engine does not wait for the disk with every file of a new segment, but removes the old ones at once.
+        if let Ok(true) = outcome
+            && let Err(error) = durable::sync_file_system(self.engine.directory())
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot bring a vector index to the disk");
+        }
         if let Err(error) = outcome {
             // The old segments are back, and with them what was removed meanwhile.
             self.is_broken = true;
@@ -341,6 +362,8 @@ impl Writer {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot flush a vector index while closing it");
         }
         self.engine.close();
+        // Without it the next process looks once more than needed.
+        let _ = fs::write(self.engine.directory().join(CHANGED), self.changed.to_string());
         flushed
     }
 }

@@ -65,7 +65,7 @@ async fn the_graph_finds_what_comparing_every_vector_finds() {
     let index = open(dir.path());
     let mut random = StdRng::seed_from_u64(11);
     let mut direction = || -> Vec<f32> { (0..DIMENSION).map(|_| random.random_range(-1.0..1.0)).collect() };
-    let vectors: Vec<Vec<f32>> = (0..3000).map(|_| unit(&direction())).collect();
+    let vectors: Vec<Vec<f32>> = (0..1500).map(|_| unit(&direction())).collect();
     let points = vectors.iter().zip(0..).map(|(vector, i)| point(i, vector, "x")).collect();
     index.upsert(&scope, points).await.unwrap();
     index.flush(&scope).await.unwrap();
