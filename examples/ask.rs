@@ -9,8 +9,8 @@ use std::{collections::HashMap, env, error::Error, io::Write as _, path::Path};
 use vectrion::{
     client::Client,
     v1::{
-        AnswerRequest, Document, DocumentFilter, DocumentState, UploadHeader, WatchDocumentsRequest, answer_event::Event,
-        watch_documents_response::Event as Change,
+        AnswerRequest, Document, DocumentFilter, DocumentState, UploadHeader, WatchDocumentsRequest,
+        answer_event::Event, watch_documents_response::Event as Change,
     },
 };
 

@@ -14,7 +14,6 @@ use clap::CommandFactory as _;
 
 use crate::{
     args::{Arguments, Command},
-
     failure::Failure,
     output::Output,
 };

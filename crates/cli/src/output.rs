@@ -17,7 +17,9 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(json: bool) -> Result<Self, Failure> {
         let pool = json
-            .then(|| DescriptorPool::decode(vectrion::FILE_DESCRIPTOR_SET).context("the built-in descriptors are damaged"))
+            .then(|| {
+                DescriptorPool::decode(vectrion::FILE_DESCRIPTOR_SET).context("the built-in descriptors are damaged")
+            })
             .transpose()?;
         Ok(Self { pool })
     }

@@ -103,9 +103,14 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut table = defaults();
         let mut warnings = Vec::new();
-        let flagged = |key: &str| sources.overrides.iter().find(|(path, _)| path == key).map(|(_, value)| value.clone());
+        let flagged =
+            |key: &str| sources.overrides.iter().find(|(path, _)| path == key).map(|(_, value)| value.clone());
         let variable = |name: &str| {
-            sources.environment.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.clone())
+            sources
+                .environment
+                .iter()
+                .find(|(key, value)| key == name && !value.is_empty())
+                .map(|(_, value)| value.clone())
         };
 
         let explicit = sources.file.clone().or_else(|| variable("VECTRION_CONFIG").map(PathBuf::from));

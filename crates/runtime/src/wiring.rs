@@ -71,10 +71,12 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
     let store = open_store(config).await?;
     let mut objects = ObjectSettings::default();
     objects.local.min_free_bytes = floor;
-    let objects = open_blocking("objects", config.text("objects.url"), move |url| ObjectBackend::open(url, &objects)).await?;
+    let objects =
+        open_blocking("objects", config.text("objects.url"), move |url| ObjectBackend::open(url, &objects)).await?;
     let mut vectors = VectorSettings::default();
     vectors.edge.min_free_bytes = floor;
-    let vectors = open_blocking("vectors", config.text("vectors.url"), move |url| VectorBackend::open(url, &vectors)).await?;
+    let vectors =
+        open_blocking("vectors", config.text("vectors.url"), move |url| VectorBackend::open(url, &vectors)).await?;
     let vectors = Arc::new(vectors);
     let wakeups = WakeupBackend::open(config.text("queue.url")).map_err(backend("queue"))?;
 
@@ -105,7 +107,8 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
 
 /// The embedded database migrates by itself, after a copy of the file.
 async fn open_store(config: &Config) -> Result<Store, StartError> {
-    let store = Store::connect(config.text("database.url"), &StoreSettings::default()).await.map_err(backend("database"))?;
+    let store =
+        Store::connect(config.text("database.url"), &StoreSettings::default()).await.map_err(backend("database"))?;
     match store.schema_status().await.map_err(backend("database"))? {
         SchemaStatus::UpToDate => {}
         SchemaStatus::Behind(_) | SchemaStatus::Ahead(_) => {
@@ -154,7 +157,10 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     ] {
         let found = scheme(config.text(key));
         if !known.contains(&found) {
-            return Err(ConfigError::invalid(key, format!("`{found}:` is not supported; supported: {}", known.join(", "))));
+            return Err(ConfigError::invalid(
+                key,
+                format!("`{found}:` is not supported; supported: {}", known.join(", ")),
+            ));
         }
     }
     let worker: crate::job_loop::WorkerSettings = config.section("worker")?;

@@ -9,7 +9,6 @@ use vectrion::v1::{GetServerInfoRequest, GetServerInfoResponse, ListWorkersReque
 
 use crate::{
     args::AdminCommand,
-
     failure::Failure,
     output::{self, Output},
 };

@@ -12,7 +12,6 @@ use vectrion::v1::{
 use super::search;
 use crate::{
     args::AskArgs,
-
     failure::Failure,
     output::{self, Output},
 };
@@ -150,7 +149,9 @@ impl Screen {
             FinishReason::Stop | FinishReason::Unspecified => {}
         }
         if self.extractive && self.said {
-            output::note("(extractive: sentences quoted from the documents; set VECTRION_MODELS_CHAT to have a model write)");
+            output::note(
+                "(extractive: sentences quoted from the documents; set VECTRION_MODELS_CHAT to have a model write)",
+            );
         }
         Ok(())
     }

@@ -4,17 +4,12 @@ use vectrion_runtime::{Config, Sources, doctor};
 
 use crate::{
     args::{ConfigArgs, Connection},
-
     failure::Failure,
     output::{self, Output},
 };
 
 /// The configuration that a command line names.
-pub(crate) fn load(
-    connection: &Connection,
-    args: &ConfigArgs,
-    more: Vec<(String, String)>,
-) -> Result<Config, Failure> {
+pub(crate) fn load(connection: &Connection, args: &ConfigArgs, more: Vec<(String, String)>) -> Result<Config, Failure> {
     let mut overrides = more;
     if let Some(dir) = &connection.data_dir {
         overrides.push(("data_dir".to_owned(), dir.display().to_string()));

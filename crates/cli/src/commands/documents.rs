@@ -6,15 +6,14 @@ use tokio::io::AsyncWriteExt as _;
 use vectrion::client::Client;
 use vectrion::v1::{
     Chunk, ContentKind, DeleteDocumentRequest, Document, DocumentFilter, DocumentState, GetDocumentContentRequest,
-    GetDocumentRequest, ListChunksRequest, ListDocumentVersionsRequest, ListDocumentsRequest, ListPagesRequest, PageInfo,
-    RetryDocumentRequest, UpdateDocumentRequest, WatchDocumentsRequest, WatchDocumentsResponse,
+    GetDocumentRequest, ListChunksRequest, ListDocumentVersionsRequest, ListDocumentsRequest, ListPagesRequest,
+    PageInfo, RetryDocumentRequest, UpdateDocumentRequest, WatchDocumentsRequest, WatchDocumentsResponse,
     watch_documents_response::Event,
 };
 
 use super::values;
 use crate::{
     args::{DocumentsCommand, State},
-
     failure::Failure,
     output::{self, Output},
 };
@@ -125,7 +124,8 @@ async fn versions(client: &Client, output: &Output, document_id: String) -> Resu
         let request = ListDocumentVersionsRequest { document_id: document_id.clone(), page_size: PAGE, page_token };
         let response = client.ingestion().list_document_versions(request).await?.into_inner();
         for document in &response.documents {
-            output.message("Document", document, |document| format!("v{}  {}", document.version, describe(document)))?;
+            output
+                .message("Document", document, |document| format!("v{}  {}", document.version, describe(document)))?;
         }
         page_token = response.next_page_token;
         if page_token.is_empty() {

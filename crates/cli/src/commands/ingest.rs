@@ -14,7 +14,6 @@ use vectrion::v1::{Document, DocumentState};
 use super::{documents::describe, values};
 use crate::{
     args::IngestArgs,
-
     failure::Failure,
     output::{self, Output, counted},
 };
@@ -116,11 +115,8 @@ impl Bars {
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
         };
         let upload = bars.add(ProgressBar::new(total).with_style(style("uploaded")));
-        let index = if wait {
-            bars.add(ProgressBar::new(total).with_style(style("indexed")))
-        } else {
-            ProgressBar::hidden()
-        };
+        let index =
+            if wait { bars.add(ProgressBar::new(total).with_style(style("indexed"))) } else { ProgressBar::hidden() };
         upload.tick();
         Self { upload, index }
     }

@@ -8,7 +8,6 @@ use vectrion_runtime::clock::SystemClock;
 
 use crate::{
     args::{KeysCommand, RoleName},
-
     failure::Failure,
     output::{self, Output},
 };
@@ -19,10 +18,8 @@ pub(crate) async fn run(client: &Client, output: &Output, command: KeysCommand) 
     let mut admin = client.admin();
     match command {
         KeysCommand::Create { tenant, role, name, expires_in_days } => {
-            let expire_time = expires_in_days.map(|days| Timestamp {
-                seconds: SystemClock.now().0 / 1000 + i64::from(days) * DAY_S,
-                nanos: 0,
-            });
+            let expire_time = expires_in_days
+                .map(|days| Timestamp { seconds: SystemClock.now().0 / 1000 + i64::from(days) * DAY_S, nanos: 0 });
             let request = CreateApiKeyRequest {
                 tenant: tenant.unwrap_or_default(),
                 role: role_of(role).into(),

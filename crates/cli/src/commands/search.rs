@@ -6,7 +6,6 @@ use vectrion::v1::{Passage, RetrieveRequest, SearchFilter, SearchMode};
 use super::values;
 use crate::{
     args::{Mode, SearchArgs, SearchOptions},
-
     failure::Failure,
     output::{self, Output},
 };

@@ -23,8 +23,11 @@ fn merge(known: &mut Table, given: &Table, prefix: &str, origin: &str) -> Result
             continue;
         }
         if let Some(current) = known.get(key) {
-            let value = coerce(current, value.clone())
-                .ok_or_else(|| ConfigError::WrongType { origin: origin.to_owned(), key: path, expected: name(current) })?;
+            let value = coerce(current, value.clone()).ok_or_else(|| ConfigError::WrongType {
+                origin: origin.to_owned(),
+                key: path,
+                expected: name(current),
+            })?;
             known.insert(key.clone(), value);
             continue;
         }
@@ -49,7 +52,8 @@ fn merge(known: &mut Table, given: &Table, prefix: &str, origin: &str) -> Result
 pub(super) fn set_from_text(table: &mut Table, path: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
     let Some(current) = lookup(table, path) else {
         let (section, key) = path.rsplit_once('.').unwrap_or(("", path));
-        let siblings = if section.is_empty() { Some(&*table) } else { lookup(table, section).and_then(Value::as_table) };
+        let siblings =
+            if section.is_empty() { Some(&*table) } else { lookup(table, section).and_then(Value::as_table) };
         let hint = siblings.map(|known| nearest(known.keys().map(String::as_str), key)).unwrap_or_default();
         return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: path.to_owned(), hint });
     };
@@ -63,7 +67,11 @@ pub(super) fn set_from_text(table: &mut Table, path: &str, text: &str, origin: &
             _ => None,
         },
         Value::Array(_) => Some(Value::Array(
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.into())).collect(),
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| Value::String(item.into()))
+                .collect(),
         )),
         Value::Datetime(_) | Value::Table(_) => None,
     };

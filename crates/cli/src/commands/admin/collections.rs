@@ -9,7 +9,6 @@ use vectrion::v1::{
 use super::PAGE;
 use crate::{
     args::{CollectionsCommand, TenantArg},
-
     failure::Failure,
     output::{self, Output},
 };

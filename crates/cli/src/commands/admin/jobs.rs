@@ -9,7 +9,6 @@ use vectrion::v1::{
 use super::PAGE;
 use crate::{
     args::{DeadLettersCommand, JobStateName, JobsCommand},
-
     failure::Failure,
     output::{self, Output},
 };

@@ -8,7 +8,6 @@ use vectrion::v1::{
 use super::PAGE;
 use crate::{
     args::TenantsCommand,
-
     failure::Failure,
     output::{self, Output},
 };

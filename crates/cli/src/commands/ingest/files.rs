@@ -38,7 +38,8 @@ fn walk(folder: &Path, found: &mut Found) -> Result<(), Failure> {
     let is_hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
     let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot walk the folder")))?;
+        let entry =
+            entry.map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot walk the folder")))?;
         let hidden = entry.depth() > 0 && is_hidden(entry.file_name());
         if entry.file_type().is_dir() {
             if hidden {

@@ -13,7 +13,6 @@ use vectrion::v1::{
 
 use super::{Bars, is_final};
 use crate::{
-
     failure::Failure,
     output::{self, counted},
 };
@@ -73,10 +72,8 @@ pub(super) async fn wait(
                 }
             }
         }
-        let request = WatchDocumentsRequest {
-            filter: Some(DocumentFilter::default()),
-            after_revision: waiting.revision.max(1),
-        };
+        let request =
+            WatchDocumentsRequest { filter: Some(DocumentFilter::default()), after_revision: waiting.revision.max(1) };
         let mut stream = match client.ingestion().watch_documents(request).await {
             Ok(response) => response.into_inner(),
             Err(status) => {
