@@ -47,6 +47,10 @@ bench: check-rust assets ## measure; prints the figures that the README quotes
 bench-peers: check-rust assets ## measure beside Haystack, in one run on the same files
 	@scripts/bench_peers.sh
 
+released-proto: ## after a release: write the descriptor image that breaking changes are measured against
+	@scripts/lint_tools.sh
+	"$$(ls -d $(VECTRION_CACHE_DIR)/tools/buf-*/node_modules/.bin/buf | tail -n 1)" build -o proto/released.binpb --exclude-source-info
+
 fmt: ## format the code
 	$(CARGO) fmt --all
 
