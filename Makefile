@@ -9,7 +9,7 @@ export VECTRION_ASSETS_DIR ?= $(VECTRION_CACHE_DIR)/assets
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 
-.PHONY: help demo build test lint bench bench-peers assets check-rust fmt test-tools samples clean
+.PHONY: help demo build test lint assets check-rust fmt test-tools samples clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,12 +40,6 @@ test-tools: ## set up what the tests of the example programs need (Python, Node,
 
 samples: ## make the sample documents again
 	@python3 scripts/make_samples.py
-
-bench: check-rust assets ## measure; prints the figures that the README quotes
-	@scripts/bench.sh
-
-bench-peers: check-rust assets ## measure beside Haystack, in one run on the same files
-	@scripts/bench_peers.sh
 
 released-proto: ## after a release: write the descriptor image that breaking changes are measured against
 	@scripts/lint_tools.sh
