@@ -2,6 +2,8 @@
 //!
 //! One binary, because each links everything.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 mod answers;
 mod command_line;
 mod disk_full;

@@ -114,10 +114,10 @@ async fn kill_at_each_step_of(stage: &str) {
         }
         // What was not acknowledged may be there or not; its client goes on with it or sends it again, and then it is
         // there once.
-        if let (Ok(upload_id), Some(Err(_))) = (&pieces, acknowledged.get(1)) {
-            if let Err(status) = complete(&client, upload_id).await {
-                assert_eq!(reason(&status), "UPLOAD_NOT_FOUND", "{point}: it became a document before the end");
-            }
+        if let (Ok(upload_id), Some(Err(_))) = (&pieces, acknowledged.get(1))
+            && let Err(status) = complete(&client, upload_id).await
+        {
+            assert_eq!(reason(&status), "UPLOAD_NOT_FOUND", "{point}: it became a document before the end");
         }
         for name in [&one, &two].into_iter().filter(|name| stage != "delete" || **name == two) {
             let document = upload(&client, name).await.unwrap();
