@@ -8,7 +8,7 @@ use serde::Deserialize;
 use vectrion_core::ports::{ChatModel, Embedder, Tokenizer};
 use vectrion_models::{
     LocalEmbedder, LocalEmbedderSettings, MiniLmTokenizer, Variant,
-    chat::{ChatSettings, OpenAiChatModel},
+    chat::{ChatSettings, OpenAiChatModel, OutputLimit},
     openai::{EmbedderSettings, EndpointSettings, OpenAiEmbedder},
 };
 
@@ -36,10 +36,19 @@ struct ModelSettings {
     chat_api_key: SecretString,
     chat_context_tokens: u32,
     chat_temperature: f32,
+    chat_output_limit: OutputLimitName,
     chat_first_token_timeout_ms: u64,
     chat_inter_token_timeout_ms: u64,
     chat_timeout_ms: u64,
     chat_retries: u32,
+}
+
+/// The field in which an endpoint takes the limit of an answer's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OutputLimitName {
+    MaxTokens,
+    MaxCompletionTokens,
 }
 
 /// Where a model is.
@@ -63,7 +72,11 @@ impl ModelSettings {
         endpoint.retries.max_retries = self.chat_retries;
         let mut settings = ChatSettings::new(endpoint);
         settings.context_tokens = self.chat_context_tokens;
-        settings.temperature = Some(self.chat_temperature);
+        settings.temperature = Some(self.chat_temperature).filter(|temperature| *temperature >= 0.0);
+        settings.output_limit = match self.chat_output_limit {
+            OutputLimitName::MaxTokens => OutputLimit::MaxTokens,
+            OutputLimitName::MaxCompletionTokens => OutputLimit::MaxCompletionTokens,
+        };
         settings.first_token_timeout = Duration::from_millis(self.chat_first_token_timeout_ms);
         settings.inter_token_timeout = Duration::from_millis(self.chat_inter_token_timeout_ms);
         settings.total_timeout = Duration::from_millis(self.chat_timeout_ms);
