@@ -5,7 +5,7 @@
 //!
 //! # What holds
 //! - **Tenancy is in the constructor.** Rows are read and removed through `rows::<table>::for_tenant` and
-//!   `rows::<table>::delete_for_tenant`, joins and updates through [`sql::for_tenant`], which takes the tenant as its first
+//!   `rows::<table>::delete_for_tenant`, joins and updates through `sql::for_tenant`, which takes the tenant as its first
 //!   parameter and insists on a condition on it. The tables themselves are private to their modules. What belongs to the
 //!   installation and not to a tenant (claims, reaping, metrics, retention) says `across_tenants`.
 //! - **One writer on SQLite**: a single connection, every transaction `BEGIN IMMEDIATE`; readers have connections of their

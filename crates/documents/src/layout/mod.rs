@@ -1,9 +1,9 @@
 //! From characters with positions to lines, columns and blocks in reading order.
 //!
-//! The way of a page: glyphs (in the order in which the file draws them) → [`words`] and segments of a line → regions in
-//! reading order ([`columns`]) → rows, some of them of tables ([`rows`]) → lines with their text ([`line`]). When all
-//! pages are there: repeated headers and footers go ([`furniture`]), lines become blocks ([`blocks`]), some of them headings
-//! with a level ([`headings`]), and the text is put together ([`compose`]), words broken at line ends joined ([`hyphens`]).
+//! The way of a page: glyphs (in the order in which the file draws them) → `words` and segments of a line → regions in
+//! reading order (`columns`) → rows, some of them of tables (`rows`) → lines with their text (`line`). When all
+//! pages are there: repeated headers and footers go (`furniture`), lines become blocks (`blocks`), some of them headings
+//! with a level (`headings`), and the text is put together (`compose`), words broken at line ends joined (`hyphens`).
 //!
 //! Nothing in here knows of pdfium; coordinates are points, origin top left, on the page as displayed.
 

@@ -1,7 +1,7 @@
 //! Formats that are text: plain text, Markdown and HTML.
 //!
 //! Each reader is one pass over the decoded text without recursion, so that nesting costs no stack, and looks at its
-//! [`Budget`] as it goes, so that a hostile file costs a bounded time and a bounded amount of memory.
+//! `Budget` as it goes, so that a hostile file costs a bounded time and a bounded amount of memory.
 
 pub(crate) mod decode;
 mod html;

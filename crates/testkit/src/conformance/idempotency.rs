@@ -1,4 +1,4 @@
-//! Conformance of [`Idempotency`](vectrion_core::ports::Idempotency).
+//! Conformance of [`Idempotency`].
 
 #![expect(missing_docs, reason = "a case is named by the promise that it checks")]
 
