@@ -21,6 +21,9 @@ const PAGE: usize = 1000;
 /// Points beyond the limit that are looked at to put points of equal score in order.
 const MAX_TIES: usize = 4096;
 
+/// Times that a result which is shorter than asked for is looked at again.
+const MAX_REPEATS: usize = 3;
+
 /// What to look for.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
@@ -78,7 +81,7 @@ pub(super) fn search(
     let mut fetch = limit.saturating_add(1);
     loop {
         request.limit = fetch;
-        let mut found = shard.query(request.clone())?;
+        let mut found = query_settled(shard, &request)?;
         found.sort_by(by_score_then_id);
         let is_cut_in_ties = found.len() == fetch
             && found.last().map(|last| last.score) == found.get(limit.saturating_sub(1)).map(|last| last.score);
@@ -88,6 +91,24 @@ pub(super) fn search(
         }
         return found.iter().take(limit).map(hit).collect();
     }
+}
+
+/// Queries until two results in a row are as long. The engine ranks first and reads the points afterwards; what is removed
+/// between the two is missing from the result, and the next best are not in its place.
+fn query_settled(shard: &EdgeShard, request: &QueryRequest) -> OperationResult<Vec<ScoredPoint>> {
+    let mut found = shard.query(request.clone())?;
+    for _ in 0..MAX_REPEATS {
+        if found.len() >= request.limit {
+            break;
+        }
+        let again = shard.query(request.clone())?;
+        let settled = again.len() == found.len();
+        found = again;
+        if settled {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 fn by_score_then_id(a: &ScoredPoint, b: &ScoredPoint) -> Ordering {
