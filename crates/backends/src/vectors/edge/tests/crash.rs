@@ -144,3 +144,55 @@ async fn what_was_flushed_survives_a_kill_and_repeating_the_rest_completes_it() 
         index.close().await.unwrap();
     }
 }
+
+/// How many segments the engine is making.
+fn half_made_segments(directory: &Path) -> usize {
+    let shard = Layout::new(directory.to_owned()).shard(ShardKey::of(&crash_scope()));
+    fs::read_dir(shard.join("temp_segments")).map_or(0, Iterator::count)
+}
+
+const REMOVING: &str = "vectors::edge::tests::crash::a_child_that_removes_while_optimising";
+
+/// The child: removes a document, and removes and writes another again, while their segment is being optimised.
+#[test]
+fn a_child_that_removes_while_optimising() {
+    let Some(directory) = test_process::directory() else { return };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let settings = EdgeSettings { optimize_after: 2000, ..small() };
+        let index = EdgeIndex::open(&directory, &settings).unwrap();
+        let scope = crash_scope();
+        for number in 0..50 {
+            index.upsert(&scope, chunks(number)).await.unwrap();
+        }
+        index.flush(&scope).await.unwrap();
+        while half_made_segments(&directory) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        index.delete_version(&scope, document(3).1).await.unwrap();
+        index.delete_document(&scope, document(4).0).await.unwrap();
+        index.upsert(&scope, chunks(4)).await.unwrap();
+        // The second is answered when all is done that the first gave rise to.
+        for _ in 0..2 {
+            index.flush(&scope).await.unwrap();
+        }
+        println!("\nflushed");
+        std::future::pending::<()>().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_while_optimising_does_not_come_back_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Child::start(REMOVING, dir.path(), &[]);
+    let mut lines = BufReader::new(child.output()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "flushed"), "the child ended early");
+    child.kill();
+    assert!(half_made_segments(dir.path()) > 0, "the shard was being optimised");
+
+    let index = open(dir.path());
+    let versions: Vec<VersionId> = (0..50).map(|number| document(number).1).collect();
+    let counts = index.count(&crash_scope(), &versions).await.unwrap();
+    let expected: Vec<u64> = (0..50).map(|number| if number == 3 { 0 } else { CHUNKS as u64 }).collect();
+    assert_eq!(counts, expected);
+    assert_eq!(half_made_segments(dir.path()), 0, "what was half made is removed");
+}
