@@ -6,7 +6,8 @@ use vectrion_core::extraction::BlockKind;
 
 use super::{
     characters::is_bullet,
-    line::{Ending, TextLine, is_marker},
+    line::{Ending, TextLine},
+    row_text::is_marker,
 };
 
 /// Lines that belong together.

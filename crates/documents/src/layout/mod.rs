@@ -17,6 +17,7 @@ mod glyph;
 mod headings;
 mod hyphens;
 mod line;
+mod row_text;
 mod rows;
 mod title;
 mod visual;

@@ -7,7 +7,7 @@
 
 use super::{
     characters::{self, accented, is_mark, is_rtl, is_rtl_digit, may_be_accent},
-    line::{Before, PageWords},
+    row_text::{Before, PageWords},
     rows::{Row, Rows},
 };
 

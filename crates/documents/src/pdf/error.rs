@@ -23,9 +23,14 @@ impl From<Failure> for Error {
                 "the file is not a readable PDF: it is damaged or cut off; export or download it again",
             ),
             Failure::NoPages => Error::invalid("PDF_NO_PAGES", "the PDF has no pages"),
-            Failure::NoText { images: _, hidden } if hidden > 0 => Error::precondition(
+            Failure::NoText { hidden, .. } if hidden > 0 => Error::precondition(
                 "PDF_NO_TEXT",
                 "the PDF holds no text that a person can see: all of its text is hidden, and was left out",
+            ),
+            Failure::NoText { unmapped: true, .. } => Error::precondition(
+                "PDF_NO_TEXT",
+                "the PDF draws letters without saying which they are, so no text can be taken from it: export it again from \
+                 its source, with fonts and text",
             ),
             Failure::NoText { images: true, .. } => Error::precondition(
                 "PDF_NO_TEXT",

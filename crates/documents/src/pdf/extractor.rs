@@ -99,6 +99,14 @@ impl PdfExtractor {
         Ok(confinement)
     }
 
+    /// Ends the children that are idle and waits until they are gone. Those in use end when their document does.
+    pub async fn close(&self) {
+        let idle = std::mem::take(&mut *self.lock());
+        for worker in idle {
+            worker.end().await;
+        }
+    }
+
     async fn worker(&self) -> Result<Worker> {
         while let Some(mut worker) = self.lock().pop() {
             if worker.is_alive() {

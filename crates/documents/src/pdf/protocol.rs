@@ -59,7 +59,7 @@ pub(crate) enum Failure {
     UnsupportedEncryption,
     Malformed,
     NoPages,
-    NoText { images: bool, hidden: u32 },
+    NoText { images: bool, hidden: u32, unmapped: bool },
     TooManyPages { pages: u32, max: u32 },
     TooManyCharacters { max: u64 },
     AnswerTooLarge { max: u64 },

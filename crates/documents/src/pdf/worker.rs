@@ -59,6 +59,17 @@ impl Worker {
         }
     }
 
+    /// Lets the child end, which it does when its socket closes, and waits for it.
+    pub(super) async fn end(self) {
+        const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+        let Self { mut child, stream, .. } = self;
+        drop(stream);
+        if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+            // Fails only if it has ended meanwhile.
+            let _ = child.kill().await;
+        }
+    }
+
     /// Whether the child is still there.
     pub(super) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -66,10 +66,11 @@ pub(super) fn read_document(
         return Err(Failure::Malformed);
     }
     if layout.text_len() == 0 {
-        return Err(Failure::NoText { images: tally.pictures > 0, hidden: tally.hidden });
+        let (images, unmapped) = (tally.pictures > 0, tally.unmapped > 0);
+        return Err(Failure::NoText { images, hidden: tally.hidden, unmapped });
     }
     let mut extracted = layout.finish(&document.property("Title"), &outline(&document));
-    extracted.warnings = warnings(&tally, pages);
+    extracted.warnings = warnings(&tally, search.unchecked, pages);
     Ok(extracted)
 }
 
@@ -119,7 +120,7 @@ fn outline(document: &Document<'_>) -> Vec<OutlineEntry> {
         .collect()
 }
 
-fn warnings(tally: &Tally, pages: u32) -> Vec<Warning> {
+fn warnings(tally: &Tally, unchecked: u32, pages: u32) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |reason: &str, message: String| warnings.push(Warning { reason: reason.into(), message });
     if tally.hidden > 0 {
@@ -130,6 +131,12 @@ fn warnings(tally: &Tally, pages: u32) -> Vec<Warning> {
                  out",
                 tally.hidden
             ),
+        );
+    }
+    if unchecked > 0 {
+        warn(
+            "HIDDEN_TEXT_UNCHECKED",
+            format!("{unchecked} of {pages} pages take too long to draw: hidden text in them may not have been found"),
         );
     }
     if tally.unreadable > 0 {

@@ -14,14 +14,23 @@ pub(super) struct Reading {
     pub(super) text: PageText,
     /// For each style, whether its font is in the file.
     pub(super) embedded: Vec<bool>,
+    /// For each style, the smaller of the sizes of its letters along the line and across.
+    pub(super) smallest: Vec<f32>,
     /// Characters that nobody can see, in runs that are long enough to say something.
     pub(super) invisible: u32,
     /// Glyphs of which nobody knows what they mean.
     pub(super) unmapped: u32,
     fonts: Vec<(FontKey, Traits)>,
-    /// The font and raw look of each style.
-    keys: Vec<(FontKey, u32)>,
+    /// Font, size and smallest size of each style.
+    keys: Vec<Key>,
 }
+
+/// Styles of a page that are told apart.
+const MAX_STYLES: usize = 4096;
+
+/// What tells one style from another: the font, and sizes in hundredths of a point, because rounding errors of matrices make
+/// no styles of their own.
+type Key = (FontKey, u32, u32);
 
 /// What a font makes of its letters.
 #[derive(Clone, Copy)]
@@ -80,7 +89,7 @@ pub(super) fn display_matrix(page: &Page<'_>) -> Matrix {
 pub(super) fn read(page: &Page<'_>, source: &TextPage<'_>, limit: u64, into: &mut Reading) -> bool {
     let placement = Placement::of(page);
     let (width, height) = page.size();
-    let Reading { text, embedded, invisible, unmapped, fonts, keys } = into;
+    let Reading { text, embedded, smallest, invisible, unmapped, fonts, keys } = into;
     text.width = width.max(0.0);
     text.height = height.max(0.0);
     text.rotation = u16::from(placement.turns) * 90;
@@ -89,6 +98,7 @@ pub(super) fn read(page: &Page<'_>, source: &TextPage<'_>, limit: u64, into: &mu
     text.styles.clear();
     (*invisible, *unmapped) = (0, 0);
     embedded.clear();
+    smallest.clear();
     fonts.clear();
     keys.clear();
 
@@ -102,26 +112,28 @@ pub(super) fn read(page: &Page<'_>, source: &TextPage<'_>, limit: u64, into: &mu
     let mut high_surrogate = None;
     for index in 0..count {
         let mut code = source.unicode(index);
-        if is_space(code) {
-            after_space = true;
-            continue;
-        }
-        match code {
-            0xD800..=0xDBFF => {
-                high_surrogate = Some(code);
+        if !(0x21..0x7F).contains(&code) {
+            if is_space(code) {
+                after_space = true;
                 continue;
             }
-            0xDC00..=0xDFFF => {
-                let Some(high) = high_surrogate.take() else { continue };
-                code = 0x1_0000 + ((high - 0xD800) << 10) + (code - 0xDC00);
+            match code {
+                0xD800..=0xDBFF => {
+                    high_surrogate = Some(code);
+                    continue;
+                }
+                0xDC00..=0xDFFF => {
+                    let Some(high) = high_surrogate.take() else { continue };
+                    code = 0x1_0000 + ((high - 0xD800) << 10) + (code - 0xDC00);
+                }
+                // What pdfium writes for a hyphen that breaks a word.
+                0xFFFE => code = u32::from(Glyph::LINE_END_HYPHEN),
+                0 | 0xFFFD => {
+                    *unmapped += 1;
+                    continue;
+                }
+                _ => {}
             }
-            // What pdfium writes for a hyphen that breaks a word.
-            0xFFFE => code = u32::from(Glyph::LINE_END_HYPHEN),
-            0 | 0xFFFD => {
-                *unmapped += 1;
-                continue;
-            }
-            _ => {}
         }
         let Some(character) = char::from_u32(code) else { continue };
         if !character.is_ascii() && is_invisible(character) && character != '\u{AD}' {
@@ -136,9 +148,25 @@ pub(super) fn read(page: &Page<'_>, source: &TextPage<'_>, limit: u64, into: &mu
         if this != object || text.runs.is_empty() {
             object = this;
             let matrix = source.matrix(index);
-            let size = effective_size(source.font_size(index), &matrix);
-            let font = source.font(this);
-            let style = style_of(source, font, size, text, embedded, fonts, keys);
+            let font_size = source.font_size(index);
+            let size = effective_size(font_size, matrix.c, matrix.d);
+            let along = effective_size(font_size, matrix.a, matrix.b).min(size);
+            let hundredths = |size: f32| (size * 100.0).round() as u32;
+            let key = (source.font(this), hundredths(size), hundredths(along));
+            // Most text goes on in the style of late.
+            let style = match keys.iter().rposition(|known| *known == key) {
+                Some(at) => at,
+                None if keys.len() == MAX_STYLES => MAX_STYLES - 1,
+                None => {
+                    let traits = traits_of(source, key.0, fonts);
+                    keys.push(key);
+                    embedded.push(traits.embedded);
+                    smallest.push(along);
+                    text.styles.push(traits.style(size));
+                    keys.len() - 1
+                }
+            };
+            let style = u16::try_from(style).unwrap_or(u16::MAX);
             let direction = direction_of(&matrix, placement.turns);
             let (x, y) = source.origin(index);
             let origin = placement.place([x, y, x, y]);
@@ -162,8 +190,8 @@ pub(super) fn read(page: &Page<'_>, source: &TextPage<'_>, limit: u64, into: &mu
 }
 
 /// Size as shown: pdfium's own figure forgets rotation.
-fn effective_size(font_size: f32, matrix: &Matrix) -> f32 {
-    let size = font_size * matrix.c.hypot(matrix.d);
+fn effective_size(font_size: f32, x: f32, y: f32) -> f32 {
+    let size = font_size * x.hypot(y);
     if size.is_finite() { size.abs().min(10_000.0) } else { 0.0 }
 }
 
@@ -175,42 +203,13 @@ fn direction_of(matrix: &Matrix, turns: u8) -> Direction {
     Direction::from_degrees(y.atan2(x).to_degrees() - 90.0 * f32::from(turns))
 }
 
-fn style_of(
-    source: &TextPage<'_>,
-    font: FontKey,
-    size: f32,
-    text: &mut PageText,
-    embedded: &mut Vec<bool>,
-    fonts: &mut Vec<(FontKey, Traits)>,
-    keys: &mut Vec<(FontKey, u32)>,
-) -> u16 {
-    // Hundredths of a point: rounding errors of matrices make no styles of their own.
-    let key = (font, (size * 100.0).round() as u32);
-    // Most text goes on in the style of late.
-    if let Some(at) = keys.iter().rposition(|known| *known == key) {
-        return u16::try_from(at).unwrap_or(u16::MAX);
+fn traits_of(source: &TextPage<'_>, font: FontKey, fonts: &mut Vec<(FontKey, Traits)>) -> Traits {
+    if let Some((_, traits)) = fonts.iter().find(|(known, _)| *known == font) {
+        return *traits;
     }
-    if keys.len() > usize::from(u16::MAX) {
-        return u16::MAX;
-    }
-    let traits = match fonts.iter().find(|(known, _)| *known == font) {
-        Some((_, traits)) => *traits,
-        None => {
-            let traits = Traits::of(&source.font_facts(font));
-            fonts.push((font, traits));
-            traits
-        }
-    };
-    keys.push(key);
-    embedded.push(traits.embedded);
-    text.styles.push(Style {
-        size,
-        bold: traits.bold,
-        fixed_pitch: traits.fixed_pitch,
-        ascent: traits.ascent,
-        descent: traits.descent,
-    });
-    u16::try_from(keys.len() - 1).unwrap_or(u16::MAX)
+    let traits = Traits::of(&source.font_facts(font));
+    fonts.push((font, traits));
+    traits
 }
 
 impl Traits {
@@ -229,6 +228,11 @@ impl Traits {
         let descent = if facts.descent < 0.0 { (-facts.descent).clamp(0.12, 0.3) } else { 0.22 };
         Self { bold, fixed_pitch, embedded: facts.embedded, ascent, descent }
     }
+
+    fn style(self, size: f32) -> Style {
+        let Self { bold, fixed_pitch, ascent, descent, .. } = self;
+        Style { size, bold, fixed_pitch, ascent, descent }
+    }
 }
 
 #[cfg(test)]
@@ -237,11 +241,9 @@ mod tests {
 
     #[test]
     fn the_size_shown_survives_rotation_and_scale() {
-        let turned = Matrix { a: 0.0, b: 1.0, c: -1.0, d: 0.0, e: 0.0, f: 0.0 };
-        assert_eq!(effective_size(12.0, &turned), 12.0);
-        let small = Matrix { a: 0.1, b: 0.0, c: 0.0, d: 0.1, e: 0.0, f: 0.0 };
-        assert!((effective_size(12.0, &small) - 1.2).abs() < 1e-5);
-        assert_eq!(effective_size(f32::NAN, &turned), 0.0);
+        assert_eq!(effective_size(12.0, -1.0, 0.0), 12.0);
+        assert!((effective_size(12.0, 0.0, 0.1) - 1.2).abs() < 1e-5);
+        assert_eq!(effective_size(f32::NAN, 1.0, 0.0), 0.0);
     }
 
     #[test]

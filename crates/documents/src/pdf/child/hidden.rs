@@ -6,7 +6,10 @@
 //! of a picture, which is the text layer of a scan, and text in a script for which this machine seems to have no font. Not
 //! found: text over which the same was printed in the same place, and fonts whose characters are not what they show.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use super::{
     glyphs::{Reading, display_matrix},
@@ -23,6 +26,9 @@ const VISIBLE: u8 = 24;
 const INK: u8 = 48;
 /// Smallest size that can be read, in points.
 const SMALLEST: f32 = 2.0;
+/// Time for drawing one page, and all pages of a document: text is worth more than the search.
+const PAGE_TIME: Duration = Duration::from_secs(4);
+const DOCUMENT_TIME: Duration = Duration::from_secs(20);
 /// Objects of a page that are looked at.
 const MAX_OBJECTS: usize = 400_000;
 
@@ -34,6 +40,9 @@ pub(super) struct Search {
     hidden: Vec<Why>,
     /// Scripts that were seen in fonts of this machine.
     scripts: HashSet<u32>,
+    spent: Duration,
+    /// Pages that could not be drawn, for want of time or memory.
+    pub(super) unchecked: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +70,7 @@ impl Search {
         self.hidden.resize(reading.text.glyphs.len(), Why::Visible);
         let images = self.find_without_trace(page, reading, max_pixels);
         for_each_run(reading, |style, glyphs| {
-            if reading.text.styles[style].size < SMALLEST {
+            if reading.smallest[style] < SMALLEST {
                 self.hidden[glyphs].fill(Why::Tiny);
             }
         });
@@ -75,6 +84,8 @@ impl Search {
 
     /// Draws the page with and without its text and compares. Gives the pictures' places if there are any.
     fn find_without_trace(&mut self, page: &Page<'_>, reading: &Reading, max_pixels: u32) -> Option<Images> {
+        let start = Instant::now();
+        let until = start + PAGE_TIME.min(DOCUMENT_TIME.saturating_sub(self.spent));
         let (width, height) = (reading.text.width, reading.text.height);
         if !(width >= 1.0 && height >= 1.0 && width.is_finite() && height.is_finite()) {
             return None;
@@ -95,14 +106,17 @@ impl Search {
             }
             ObjectKind::Path | ObjectKind::Shading | ObjectKind::Unknown => only_text = false,
         });
-        let drawn = only_text || page.render_grey(columns, rows, &mut self.without_text);
+        let drawn = only_text || page.render_grey(columns, rows, &mut self.without_text, until);
         page.for_each_object(MAX_OBJECTS, |object, _| {
             if object.kind() == ObjectKind::Text {
                 object.set_active(true);
             }
         });
-        // Without memory for the picture the other rules hold alone.
-        if !drawn || !page.render_grey(columns, rows, &mut self.with_text) {
+        let drawn = drawn && page.render_grey(columns, rows, &mut self.with_text, until);
+        self.spent += start.elapsed();
+        if !drawn {
+            // The other rules hold alone.
+            self.unchecked += 1;
             return None;
         }
         let picture = Picture {

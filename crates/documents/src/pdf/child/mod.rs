@@ -53,7 +53,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
         return ExitCode::from(2);
     };
     match start(&arguments).map(|(pdfium, confinement)| (pdfium, Reply::Ready(confinement))) {
-        Ok((pdfium, ready)) => match serve(&pdfium, channel, &ready) {
+        Ok((pdfium, ready)) => match serve(pdfium, channel, &ready) {
             Ok(()) => ExitCode::SUCCESS,
             // The parent is gone, or does not keep to the protocol: nobody is left to tell.
             Err(_) => ExitCode::FAILURE,
@@ -69,7 +69,7 @@ pub fn run(arguments: impl Iterator<Item = String>) -> ExitCode {
 /// Bytes of an answer that is not a document.
 const MAX_NOTE: u64 = 4000;
 
-fn start(arguments: &Arguments) -> Result<(Pdfium, super::Confinement), String> {
+fn start(arguments: &Arguments) -> Result<(&'static Pdfium, super::Confinement), String> {
     os::close_inherited_files();
     confine::limit_resources(arguments.memory_bytes).map_err(|error| format!("a limit cannot be set: {error}"))?;
     let network_namespace = confine::leave_network();
@@ -79,6 +79,8 @@ fn start(arguments: &Arguments) -> Result<(Pdfium, super::Confinement), String> 
         .map_err(|error| format!("pdfium cannot be loaded from {}: {error}", arguments.pdfium.display()))?;
     let file_system = confine::leave_file_system();
     let system_calls = confine::refuse_system_calls();
+    // Never unloaded: what it registered for the end of the process runs after `main`.
+    let pdfium = Box::leak(Box::new(pdfium));
     Ok((pdfium, super::Confinement { network_namespace, file_system, system_calls }))
 }
 
