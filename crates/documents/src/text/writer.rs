@@ -30,6 +30,9 @@ struct OpenBlock {
     start: usize,
 }
 
+/// Fewer hidden characters than this are icons and separators, as for PDFs.
+const HIDDEN_CHARS_TOLD: usize = 4;
+
 /// Tag characters spell hidden ASCII; fewer than this many are the rest of a damaged flag emoji.
 const TAG_CHARS_TOLD: usize = 8;
 
@@ -180,7 +183,7 @@ impl<'b> BlockWriter<'b> {
             };
             return Err(Error::precondition("NO_TEXT", message));
         }
-        if hidden > 0 {
+        if hidden >= HIDDEN_CHARS_TOLD {
             self.out.warnings.push(Warning {
                 reason: "HIDDEN_TEXT_DROPPED".to_owned(),
                 message: format!("{hidden} characters that a reader of the document cannot see were left out"),

@@ -119,6 +119,7 @@ fn visible_text_stays() {
         "<head><title>t</title>seen",
         "<textarea>\nseen</textarea>",
         "<custom-element>seen</custom-element>",
+        "<p>seen<i aria-hidden=true>×</i>",
         "seen<",
     ] {
         let extracted = read_ok(html, MediaType::Html);
