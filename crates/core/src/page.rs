@@ -5,7 +5,8 @@
 pub struct PageRequest {
     /// Rows at the most; between 1 and [`PageRequest::MAX_SIZE`].
     pub size: u32,
-    /// `next` of the page before; none for the first page. Opaque: only the adapter that made it reads it.
+    /// `next` of the page before; none for the first page. Opaque: only the adapter that made it reads it. A token of
+    /// another list, filter or order is `INVALID_ARGUMENT`, reason `INVALID_PAGE_TOKEN`.
     pub token: Option<String>,
 }
 

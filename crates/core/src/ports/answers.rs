@@ -30,11 +30,13 @@ pub struct NewAnswer {
 /// Keeps answers with their events, so that a broken stream can be taken up again from any server.
 #[async_trait]
 pub trait Answers: Send + Sync {
-    /// Begins an answer.
+    /// Begins an answer. A taken id is `ALREADY_EXISTS`, reason `ANSWER_EXISTS`.
     async fn create_answer(&self, answer: NewAnswer) -> Result<()>;
 
     /// Appends events, in order, and updates text, passages, usage and end from them, in one transaction. Events that
-    /// are there already are left as they are. Returns whether somebody asked to cancel.
+    /// are there already are left as they are, and nothing follows the terminal one. Returns whether the writer is to stop:
+    /// somebody asked to cancel, or a document that the answer rests on was deleted, of which nothing more is stored.
+    /// Missing is `NOT_FOUND`, reason `ANSWER_NOT_FOUND`.
     async fn append_events(&self, tenant: TenantId, id: AnswerId, events: Vec<AnswerEvent>) -> Result<bool>;
 
     /// An answer of this tenant.
@@ -43,10 +45,10 @@ pub trait Answers: Send + Sync {
     /// Events after a sequence number, in order. Empty for a missing answer.
     async fn events_after(&self, tenant: TenantId, id: AnswerId, after: u64) -> Result<Vec<AnswerEvent>>;
 
-    /// Asks whoever writes the answer to stop. An answer that has ended stays as it is.
+    /// Asks whoever writes the answer to stop. An answer that has ended stays as it is; a missing one is no error.
     async fn request_cancel(&self, tenant: TenantId, id: AnswerId) -> Result<()>;
 
-    /// Ends answers that no process writes any more, with this event: those without an end and without a new event for
+    /// Ends answers that no process writes any more, with an `error` event of code `UNAVAILABLE` (14): those without an end and without a new event for
     /// `idle_ms` milliseconds. Returns how many.
     async fn end_abandoned(&self, idle_ms: i64, reason: &str, message: &str) -> Result<u64>;
 

@@ -49,7 +49,8 @@ pub enum Admitted {
     NewVersion(Document),
     /// The newest version of this external id has these bytes: nothing changed but the metadata, if given.
     Unchanged(Document),
-    /// Another document's newest version has these bytes: that document, unchanged.
+    /// The newest version of another document of the collection has these bytes: that document (the oldest, if there are
+    /// several), unchanged.
     Duplicate(Document),
 }
 

@@ -46,7 +46,7 @@ pub trait Directory: Send + Sync {
     /// Whether there is no tenant at all: a new installation.
     async fn is_empty(&self) -> Result<bool>;
 
-    /// Creates a tenant with its collection `default`. A taken name is `ALREADY_EXISTS`, reason `TENANT_EXISTS`.
+    /// Creates a tenant with its collection `default`, whose embedding model is empty: that of the installation. A taken name is `ALREADY_EXISTS`, reason `TENANT_EXISTS`.
     async fn create_tenant(&self, id: TenantId, name: &str) -> Result<Tenant>;
 
     /// A tenant; none if missing.
@@ -65,7 +65,8 @@ pub trait Directory: Send + Sync {
     /// `TENANT_NOT_EMPTY`.
     async fn delete_tenant(&self, id: TenantId) -> Result<()>;
 
-    /// Creates a collection. A taken name is `ALREADY_EXISTS`, reason `COLLECTION_EXISTS`.
+    /// Creates a collection. A taken name is `ALREADY_EXISTS`, reason `COLLECTION_EXISTS`; a missing tenant is `NOT_FOUND`,
+    /// reason `TENANT_NOT_FOUND`.
     async fn create_collection(
         &self,
         tenant: TenantId,
@@ -96,7 +97,7 @@ pub trait Directory: Send + Sync {
     /// Deletes a collection. With documents left it is `FAILED_PRECONDITION`, reason `COLLECTION_NOT_EMPTY`.
     async fn delete_collection(&self, tenant: TenantId, id: CollectionId) -> Result<()>;
 
-    /// Stores a key.
+    /// Stores a key. A missing tenant is `NOT_FOUND`, reason `TENANT_NOT_FOUND`.
     async fn create_key(&self, key: NewApiKey) -> Result<ApiKey>;
 
     /// The key whose secret has this hash, whatever its tenant; the only look-up without a tenant, because it is what

@@ -62,6 +62,7 @@ pub struct QueueDepth {
 /// - While somebody works on a job of a document, no other job of that document is claimed: a deletion waits for the
 ///   work in hand, and versions of a document do not overtake each other within a stage.
 /// - A commit that finds its document being deleted is `ABORTED`, reason `DOCUMENT_DELETING`, and cancels the job.
+/// - A commit of another stage than the job's is `INTERNAL`, reason `WRONG_STAGE`.
 #[async_trait]
 pub trait Jobs: Send + Sync {
     /// Claims the fairest ready job of these stages: of the tenant with the fewest running jobs, the one that has waited
@@ -95,10 +96,12 @@ pub trait Jobs: Send + Sync {
     /// Gives the job back because this process is ending; the try does not count.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
-    /// Ends a job that has nothing left to do.
+    /// Ends a job that has nothing left to do. A version that it leaves between states has failed then, without a dead
+    /// letter: with reason `SUPERSEDED` if a higher version is indexed (its own removal is queued), else `CANCELLED`.
     async fn cancel(&self, lease: &Lease) -> Result<()>;
 
-    /// Notes a failed try: waits `delay` and tries again, as long as tries are left.
+    /// Notes a failed try: waits `delay` and tries again, as long as tries are left; without any, gives the job up as
+    /// [`Jobs::fail`] does.
     async fn retry_later(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()>;
 
     /// Notes what keeps the job from being done now, such as a full disk: waits `delay` and tries again. The try does not
