@@ -5,11 +5,11 @@ pub(crate) mod change;
 pub(crate) mod chunk_rows;
 mod conditions;
 pub(crate) mod deletion;
-mod history;
-mod lists;
+pub(crate) mod history;
+pub(crate) mod lists;
 mod metadata;
 mod retry;
-mod search;
+pub(crate) mod search;
 pub(crate) mod view;
 
 use async_trait::async_trait;

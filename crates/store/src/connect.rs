@@ -17,7 +17,7 @@ use sea_orm::{
 use serde::Deserialize;
 use vectrion_core::{Error, Result};
 
-pub(crate) use self::sqlite::create_new_private;
+pub(crate) use self::sqlite::{create_new_private, sync_directory};
 use crate::{
     failure::{Failure, Outcome, explain_driver},
     sql,

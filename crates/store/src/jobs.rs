@@ -1,6 +1,6 @@
 //! Jobs, leases, and what the stages commit.
 
-mod claim;
+pub(crate) mod claim;
 mod commit;
 mod dead_letters;
 mod deletion;

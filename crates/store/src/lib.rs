@@ -23,6 +23,8 @@ mod failure;
 mod idempotency;
 mod jobs;
 mod page_token;
+#[cfg(test)]
+mod plans;
 mod rows;
 mod schema;
 mod sql;

@@ -9,7 +9,7 @@ use vectrion_migrations::Migrator;
 
 use crate::{
     Store,
-    connect::create_new_private,
+    connect::{create_new_private, sync_directory},
     failure::{Failure, Outcome},
     sql,
 };
@@ -138,10 +138,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 fn make_durable(unfinished: &Path, copy: &Path) -> std::io::Result<()> {
     std::fs::File::open(unfinished)?.sync_all()?;
     std::fs::rename(unfinished, copy)?;
-    match copy.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => std::fs::File::open(directory)?.sync_all(),
-        _ => std::fs::File::open(".")?.sync_all(),
-    }
+    sync_directory(copy)
 }
 
 fn cannot_copy(copy: &Path, error: std::io::Error) -> Failure {

@@ -96,6 +96,16 @@ impl Sql {
         connection.query_all_raw(statement).await?.iter().map(first_column).collect()
     }
 
+    /// The lines of SQLite's plan for it.
+    #[cfg(test)]
+    pub(crate) async fn plan<C: ConnectionTrait>(mut self, connection: &C) -> String {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let statement = self.into_statement(connection);
+        let rows = connection.query_all_raw(statement).await.expect("a plan");
+        let lines: Vec<String> = rows.iter().map(|row| row.try_get("", "detail").expect("a line")).collect();
+        lines.join("\n")
+    }
+
     fn into_statement<C: ConnectionTrait>(self, connection: &C) -> Statement {
         Statement::from_sql_and_values(connection.get_database_backend(), self.text, self.values)
     }

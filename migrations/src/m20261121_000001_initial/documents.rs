@@ -24,6 +24,8 @@ pub(super) const STATEMENTS: &[&str] = &[
     )",
     // A document that is being deleted has given up its name already.
     "CREATE UNIQUE INDEX documents_identity ON documents (collection_id, external_id) WHERE deleting = FALSE",
+    // For lists, which show such a document, too.
+    "CREATE INDEX documents_external_id ON documents (tenant_id, external_id)",
     "CREATE INDEX documents_bytes ON documents (collection_id, newest_sha256) WHERE deleting = FALSE",
     "CREATE INDEX documents_counts ON documents (collection_id, deleting, indexed_chunks)",
     "CREATE UNIQUE INDEX documents_revision ON documents (tenant_id, revision)",

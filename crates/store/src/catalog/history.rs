@@ -12,7 +12,13 @@ use super::{
     conditions::add_document_filter,
     view::{self, View},
 };
-use crate::{Store, failure::Outcome, rows, sql, time};
+use crate::{
+    Store,
+    failure::Outcome,
+    rows,
+    sql::{self, Sql},
+    time,
+};
 
 #[derive(FromQueryResult)]
 struct Extent {
@@ -44,11 +50,7 @@ pub(super) async fn changes(
     let limit = limit.max(1) as usize;
     let fetch = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
 
-    let mut query = view::newest_of(tenant);
-    query.push(" AND d.revision > ").bind(after);
-    add_document_filter(&mut query, filter)?;
-    query.push(" ORDER BY d.revision LIMIT ").bind(fetch);
-    let mut changed: Vec<View> = query.all(tx).await?;
+    let mut changed: Vec<View> = changed_query(tenant, filter, after, fetch)?.all(tx).await?;
 
     let mut query = sql::for_tenant(
         tenant,
@@ -78,6 +80,14 @@ pub(super) async fn changes(
         revision,
         more,
     })
+}
+
+pub(crate) fn changed_query(tenant: TenantId, filter: &DocumentFilter, after: i64, limit: i64) -> Outcome<Sql> {
+    let mut query = view::newest_of(tenant);
+    query.push(" AND d.revision > ").bind(after);
+    add_document_filter(&mut query, filter)?;
+    query.push(" ORDER BY d.revision LIMIT ").bind(limit);
+    Ok(query)
 }
 
 pub(super) async fn revision<C: ConnectionTrait>(connection: &C, tenant: TenantId) -> Outcome<i64> {

@@ -1,7 +1,8 @@
 //! Lists: documents, versions, chunks, pages.
 
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,13 +23,13 @@ use crate::{
     failure::Outcome,
     page_token::{self, List},
     rows::{number, pages},
-    sql,
+    sql::{self, Sql},
 };
 
 /// Where a list of documents goes on: the field it is ordered by, then the id.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Position {
+pub(crate) enum Position {
     Time(i64),
     Name(String),
 }
@@ -41,23 +42,8 @@ pub(super) async fn documents<C: ConnectionTrait>(
     page: &PageRequest,
 ) -> Outcome<Page<Document>> {
     let list = List::new("documents", (tenant, filter, order));
-    let column = match order.by {
-        DocumentOrderField::CreateTime => "d.create_time",
-        DocumentOrderField::UpdateTime => "d.update_time",
-        DocumentOrderField::Filename => "d.filename",
-    };
-    let (direction, beyond) = if order.descending { ("DESC", "<") } else { ("ASC", ">") };
-    let mut query = view::newest_of(tenant);
-    add_document_filter(&mut query, filter)?;
-    if let Some((position, id)) = list.after::<(Position, Uuid)>(page)? {
-        query.push(&format!(" AND ({column}, d.id) {beyond} ("));
-        match position {
-            Position::Time(time) => query.bind(time),
-            Position::Name(name) => query.bind(name),
-        };
-        query.push(", ").bind(id).push(")");
-    }
-    query.push(&format!(" ORDER BY {column} {direction}, d.id {direction} LIMIT ")).bind(page_token::limit(page));
+    let after = list.after(page)?;
+    let query = documents_query(connection.get_database_backend(), tenant, filter, order, after, page)?;
     let rows: Vec<View> = query.all(connection).await?;
     let page = list.page(rows, page, |row| {
         let position = match order.by {
@@ -68,6 +54,39 @@ pub(super) async fn documents<C: ConnectionTrait>(
         (position, row.id)
     })?;
     Ok(Page { items: page.items.into_iter().map(View::into_newest).collect::<Outcome<_>>()?, next: page.next })
+}
+
+pub(crate) fn documents_query(
+    backend: DbBackend,
+    tenant: TenantId,
+    filter: &DocumentFilter,
+    order: DocumentOrder,
+    after: Option<(Position, Uuid)>,
+    page: &PageRequest,
+) -> Outcome<Sql> {
+    let column = match order.by {
+        DocumentOrderField::CreateTime => "d.create_time",
+        DocumentOrderField::UpdateTime => "d.update_time",
+        DocumentOrderField::Filename => "d.filename",
+    };
+    let (direction, beyond) = if order.descending { ("DESC", "<") } else { ("ASC", ">") };
+    // SQLite has no statistics: it would rather read all of a tenant's documents in order than sort the few of a name.
+    let hint = match backend {
+        DbBackend::Sqlite if filter.external_id.is_some() => " INDEXED BY documents_external_id",
+        _ => "",
+    };
+    let mut query = view::newest_by(tenant, hint);
+    add_document_filter(&mut query, filter)?;
+    if let Some((position, id)) = after {
+        query.push(&format!(" AND ({column}, d.id) {beyond} ("));
+        match position {
+            Position::Time(time) => query.bind(time),
+            Position::Name(name) => query.bind(name),
+        };
+        query.push(", ").bind(id).push(")");
+    }
+    query.push(&format!(" ORDER BY {column} {direction}, d.id {direction} LIMIT ")).bind(page_token::limit(page));
+    Ok(query)
 }
 
 pub(super) async fn versions<C: ConnectionTrait>(

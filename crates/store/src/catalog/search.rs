@@ -12,7 +12,11 @@ use super::{
     chunk_rows::{self, ChunkRow},
     conditions::{Start, add_search_filter},
 };
-use crate::{Store, failure::Outcome, sql};
+use crate::{
+    Store,
+    failure::Outcome,
+    sql::{self, Sql},
+};
 
 /// Chunks looked up in a statement.
 const IDS_PER_STATEMENT: usize = 1000;
@@ -39,26 +43,30 @@ pub(super) async fn visible_chunks(
     ids: &[ChunkId],
     filter: &SearchFilter,
 ) -> Outcome<Vec<VisibleChunk>> {
-    let mut visible = Vec::with_capacity(ids.len());
+    let mut found = Vec::with_capacity(ids.len());
     for ids in ids.chunks(IDS_PER_STATEMENT) {
-        let columns = chunk_rows::COLUMNS;
-        let mut query = sql::for_tenant(
-            tenant,
-            format!(
-                "SELECT {columns}, v.filename, v.title FROM chunks c
-                    JOIN documents d ON d.id = c.document_id AND d.indexed_version_id = c.version_id
-                    JOIN document_versions v ON v.id = c.version_id
-                    WHERE c.tenant_id = $1 AND d.tenant_id = $1"
-            ),
-            [],
-        );
-        query.push(" AND c.id IN ").bind_list(ids.iter().map(|id| id.0));
-        add_search_filter(&mut query, filter, Start::Documents)?;
-        for row in query.all::<VisibleRow, _>(store.reader()).await? {
-            visible.push(VisibleChunk { chunk: row.chunk.into_chunk()?, filename: row.filename, title: row.title });
+        for row in visible(tenant, ids, filter)?.all::<VisibleRow, _>(store.reader()).await? {
+            found.push(VisibleChunk { chunk: row.chunk.into_chunk()?, filename: row.filename, title: row.title });
         }
     }
-    Ok(visible)
+    Ok(found)
+}
+
+pub(crate) fn visible(tenant: TenantId, ids: &[ChunkId], filter: &SearchFilter) -> Outcome<Sql> {
+    let columns = chunk_rows::COLUMNS;
+    // CROSS JOIN keeps SQLite from beginning with the tenant's documents and reading all their chunks.
+    let mut query = sql::for_tenant(
+        tenant,
+        format!(
+            "SELECT {columns}, v.filename, v.title FROM chunks c CROSS JOIN documents d CROSS JOIN document_versions v
+                WHERE c.tenant_id = $1 AND d.tenant_id = $1 AND d.id = c.document_id
+                    AND d.indexed_version_id = c.version_id AND v.id = c.version_id"
+        ),
+        [],
+    );
+    query.push(" AND c.id IN ").bind_list(ids.iter().map(|id| id.0));
+    add_search_filter(&mut query, filter, Start::Documents)?;
+    Ok(query)
 }
 
 /// At most `limit` + 1 documents.

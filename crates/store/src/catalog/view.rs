@@ -58,10 +58,15 @@ pub(crate) struct View {
 
 /// Documents of a tenant, each through its newest version; conditions may follow.
 pub(crate) fn newest_of(tenant: TenantId) -> Sql {
+    newest_by(tenant, "")
+}
+
+/// The same, found by the index that a hint names, in words of the database.
+pub(crate) fn newest_by(tenant: TenantId, hint: &str) -> Sql {
     sql::for_tenant(
         tenant,
         format!(
-            "SELECT {COLUMNS} FROM documents d JOIN document_versions v ON v.id = d.newest_version_id
+            "SELECT {COLUMNS} FROM documents d{hint} JOIN document_versions v ON v.id = d.newest_version_id
                 WHERE d.tenant_id = $1"
         ),
         [],

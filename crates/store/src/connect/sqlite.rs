@@ -64,10 +64,9 @@ fn pool(settings: &StoreSettings, connections: u32) -> PoolOptions<Sqlite> {
 
 /// Makes the file, for its owner's eyes only. SQLite gives the files beside it the same mode.
 fn create_private(file: &Path) -> Result<()> {
-    match create_new_private(file) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::unavailable(
+    // The name of the file survives a power cut, too.
+    match create_new_private(file).and_then(|()| sync_directory(file)) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::unavailable(
             "DATABASE_UNAVAILABLE",
             format!(
                 "the database file {} cannot be made; check that its directory exists and can be written",
@@ -75,6 +74,7 @@ fn create_private(file: &Path) -> Result<()> {
             ),
         )
         .with_source(error)),
+        _ => Ok(()),
     }
 }
 
@@ -85,4 +85,10 @@ pub(crate) fn create_new_private(file: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(file).map(drop)
+}
+
+/// Makes the name of a file durable.
+pub(crate) fn sync_directory(file: &Path) -> std::io::Result<()> {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }

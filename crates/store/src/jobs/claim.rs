@@ -61,7 +61,11 @@ struct Waiting {
 
 /// Tenants with ready jobs, fewest running jobs first, then longest waiting. A tenant may occur once for each stage.
 async fn waiting_tenants<C: ConnectionTrait>(connection: &C, stages: &[Stage]) -> Outcome<Vec<Waiting>> {
-    let now = time::now_expression(connection.get_database_backend());
+    Ok(waiting(connection.get_database_backend(), stages).all(connection).await?)
+}
+
+pub(crate) fn waiting(backend: DbBackend, stages: &[Stage]) -> Sql {
+    let now = time::now_expression(backend);
     let mut query = sql::across_tenants("WITH RECURSIVE stages(stage) AS (", []);
     add_stages(&mut query, stages);
     query.push(
@@ -80,7 +84,7 @@ async fn waiting_tenants<C: ConnectionTrait>(connection: &C, stages: &[Stage]) -
         ) SELECT w.tenant_id FROM waiting w WHERE w.run_time <= ",
     );
     query.push(now).push(" ORDER BY w.running, w.run_time");
-    Ok(query.all(connection).await?)
+    query
 }
 
 fn add_stages(query: &mut Sql, stages: &[Stage]) {
@@ -101,36 +105,13 @@ struct Candidate {
 /// locked are passed over.
 async fn candidate(tx: &DatabaseTransaction, stages: &[Stage]) -> Outcome<Option<Candidate>> {
     let now = time::now(tx).await?;
-    let lock = match tx.get_database_backend() {
-        DbBackend::Postgres => " FOR UPDATE OF j SKIP LOCKED",
-        _ => "",
-    };
     let mut seen = Vec::new();
     for Waiting { tenant_id } in waiting_tenants(tx, stages).await? {
         if seen.contains(&tenant_id) {
             continue;
         }
         seen.push(tenant_id);
-        let mut query = sql::across_tenants("", []);
-        for (i, stage) in stages.iter().enumerate() {
-            query.push(if i == 0 { "" } else { " UNION ALL " });
-            query
-                .push(
-                    "SELECT * FROM (SELECT j.id, j.tenant_id, j.run_time FROM jobs j
-                        WHERE j.state = 'pending' AND j.stage = ",
-                )
-                .bind(stage.as_str())
-                .push(" AND j.tenant_id = ")
-                .bind(tenant_id)
-                .push(" AND j.run_time <= ")
-                .bind(now)
-                .push(
-                    " AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running'
-                        AND r.document_id = j.document_id AND r.lease_expire_time > ",
-                )
-                .bind(now)
-                .push(&format!(") ORDER BY j.run_time, j.id LIMIT 1{lock}) AS stage_{i}"));
-        }
+        let query = oldest(tx.get_database_backend(), TenantId(tenant_id), stages, now);
         let candidates: Vec<Candidate> = query.all(tx).await?;
         let oldest = candidates.into_iter().min_by_key(|candidate| (candidate.run_time, candidate.id));
         if oldest.is_some() {
@@ -138,6 +119,35 @@ async fn candidate(tx: &DatabaseTransaction, stages: &[Stage]) -> Outcome<Option
         }
     }
     Ok(None)
+}
+
+/// Of each stage, the oldest ready job of a tenant whose document nobody works on.
+pub(crate) fn oldest(backend: DbBackend, tenant: TenantId, stages: &[Stage], now: i64) -> Sql {
+    let lock = match backend {
+        DbBackend::Postgres => " FOR UPDATE OF j SKIP LOCKED",
+        _ => "",
+    };
+    let mut query = sql::across_tenants("", []);
+    for (i, stage) in stages.iter().enumerate() {
+        query.push(if i == 0 { "" } else { " UNION ALL " });
+        query
+            .push(
+                "SELECT * FROM (SELECT j.id, j.tenant_id, j.run_time FROM jobs j
+                    WHERE j.state = 'pending' AND j.stage = ",
+            )
+            .bind(stage.as_str())
+            .push(" AND j.tenant_id = ")
+            .bind(tenant.0)
+            .push(" AND j.run_time <= ")
+            .bind(now)
+            .push(
+                " AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running'
+                    AND r.document_id = j.document_id AND r.lease_expire_time > ",
+            )
+            .bind(now)
+            .push(&format!(") ORDER BY j.run_time, j.id LIMIT 1{lock}) AS stage_{i}"));
+    }
+    query
 }
 
 enum Taken {

@@ -3,7 +3,6 @@
 //! PostgreSQL is tested when `VECTRION_TEST_POSTGRES_URL` names a database in which schemas can be made, such as
 //! `postgres://postgres@127.0.0.1:5432/postgres`.
 
-mod plans;
 mod postgres;
 mod sqlite;
 mod tenancy;

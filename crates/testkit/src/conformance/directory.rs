@@ -4,11 +4,13 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
 use vectrion_core::{
     ErrorKind::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound},
-    ids::{CollectionId, KeyId, TenantId},
+    answer::{Turn, TurnRole},
+    ids::{AnswerId, CollectionId, KeyId, TenantId},
     page::PageRequest,
-    ports::directory::NewApiKey,
+    ports::{answers::NewAnswer, directory::NewApiKey},
     tenancy::{DEFAULT_NAME, Role},
     time::Timestamp,
 };
@@ -150,12 +152,28 @@ pub async fn a_deleted_tenant_takes_everything_with_it<S: Database>(store: Arc<S
     let document = scenario.indexed("a", "1", &["text"]).await;
     scenario.delete(document.id).await;
     let upload = scenario.begin_upload(&scenario.file("b", "2")).await.upload;
+    let (answer, request) = (AnswerId::new(), Uuid::new_v4());
+    let new = NewAnswer {
+        id: answer,
+        tenant: scenario.tenant,
+        key: KeyId::new(),
+        question: "why?".to_owned(),
+        history: vec![Turn { role: TurnRole::User, text: "before?".to_owned() }],
+        model: "m".to_owned(),
+        prompt_version: "p".to_owned(),
+    };
+    store.create_answer(new).await.expect("an answer");
+    store.claim_request(scenario.tenant, request, "Create", [1; 32], 60_000).await.expect("a claim");
     store.delete_tenant(scenario.tenant).await.expect("deleted");
 
     assert!(store.key_by_hash(&[1; 32]).await.expect("a look").is_none());
     assert!(store.key_by_hash(&[2; 32]).await.expect("a look").is_some());
     assert_eq!(store.collection(scenario.tenant, scenario.collection).await.expect("a look"), None);
     assert_eq!(store.revision(scenario.tenant).await.expect("a look"), 0);
+    assert_eq!(store.answer(scenario.tenant, answer).await.expect("a look"), None);
+    let jobs = store.list_jobs(scenario.tenant, &Default::default(), &PageRequest::first()).await.expect("a list");
+    assert!(jobs.items.is_empty());
+    assert_eq!(store.tenant(other.tenant).await.expect("a look").map(|tenant| tenant.id), Some(other.tenant));
     // The bytes of its uploads can still be found, to be removed.
     assert_eq!(store.upload(scenario.tenant, upload).await.expect("a look"), None);
     let expired = store.expired_uploads(false, 10).await.expect("a look");

@@ -1,0 +1,117 @@
+//! That the queries which run often, or over much, use the indexes meant for them on SQLite, which has no statistics.
+
+use tempfile::TempDir;
+use uuid::Uuid;
+use vectrion_core::{
+    document::{DocumentFilter, DocumentOrder, DocumentOrderField, DocumentState},
+    ids::{ChunkId, CollectionId, DocumentId, TenantId},
+    job::Stage,
+    metadata::{MetadataCondition, MetadataTest, MetadataValue},
+    page::PageRequest,
+    search::SearchFilter,
+};
+
+use crate::{
+    Store, StoreSettings,
+    catalog::{history, lists, search},
+    jobs::claim,
+};
+
+async fn database() -> (Store, TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite://{}/vectrion.db", directory.path().display());
+    let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
+    store.migrate().await.expect("its tables");
+    (store, directory)
+}
+
+fn tenant() -> TenantId {
+    TenantId(Uuid::nil())
+}
+
+fn condition() -> MetadataCondition {
+    MetadataCondition {
+        key: "k".to_owned(),
+        test: MetadataTest::AnyOf(vec![MetadataValue::Text("v".to_owned()), MetadataValue::Number(1.0)]),
+    }
+}
+
+#[tokio::test]
+async fn a_claim_neither_scans_nor_sorts_the_jobs() {
+    let (store, _directory) = database().await;
+    let waiting = claim::waiting(store.backend(), &Stage::ALL).plan(store.reader()).await;
+    let oldest = claim::oldest(store.backend(), tenant(), &Stage::ALL, 9).plan(store.reader()).await;
+    assert!(waiting.contains("SEARCH j USING COVERING INDEX jobs_pending"), "{waiting}");
+    assert!(oldest.contains("SEARCH j USING INDEX jobs_pending"), "{oldest}");
+    for plan in [&waiting, &oldest] {
+        assert!(!plan.contains("SCAN j") && !plan.contains("SCAN r"), "{plan}");
+    }
+    assert!(waiting.contains("SEARCH r USING COVERING INDEX jobs_running_tenant"), "{waiting}");
+    assert!(oldest.contains("SEARCH r USING COVERING INDEX jobs_running_document"), "{oldest}");
+    assert!(!oldest.contains("TEMP B-TREE"), "{oldest}");
+}
+
+#[tokio::test]
+async fn passages_are_looked_up_by_their_ids() {
+    let (store, _directory) = database().await;
+    let ids: Vec<ChunkId> = (0..300).map(|i| ChunkId(Uuid::from_u128(i))).collect();
+    let (collection, document) = (CollectionId(Uuid::nil()), DocumentId(Uuid::nil()));
+    for filter in [
+        SearchFilter::default(),
+        SearchFilter { collections: vec![collection], ..Default::default() },
+        SearchFilter { documents: vec![document; 3], ..Default::default() },
+        SearchFilter { metadata: vec![condition()], collections: vec![collection], documents: vec![document] },
+    ] {
+        let plan = search::visible(tenant(), &ids, &filter).expect("a query").plan(store.reader()).await;
+        assert!(plan.starts_with("SEARCH c USING INDEX sqlite_autoindex_chunks_1 (id=?)"), "{plan}");
+        assert!(!plan.contains("SCAN"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn documents_are_read_in_order_not_sorted() {
+    let (store, _directory) = database().await;
+    let none = DocumentFilter::default();
+    let collection = Some(CollectionId(Uuid::nil()));
+    let filters = [
+        none.clone(),
+        DocumentFilter { collection, ..none.clone() },
+        DocumentFilter { states: vec![DocumentState::Indexed, DocumentState::Failed], ..none.clone() },
+        DocumentFilter { filename_contains: Some("x".to_owned()), metadata: vec![condition()], ..none.clone() },
+    ];
+    for filter in filters {
+        for (by, index) in [
+            (DocumentOrderField::CreateTime, "documents_create_time"),
+            (DocumentOrderField::UpdateTime, "documents_update_time"),
+            (DocumentOrderField::Filename, "documents_filename"),
+        ] {
+            for descending in [false, true] {
+                let order = DocumentOrder { by, descending };
+                let query =
+                    lists::documents_query(store.backend(), tenant(), &filter, order, None, &PageRequest::first());
+                let plan = query.expect("a query").plan(store.reader()).await;
+                assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{filter:?} {order:?}\n{plan}");
+            }
+        }
+        let plan = history::changed_query(tenant(), &filter, 7, 100).expect("a query").plan(store.reader()).await;
+        assert!(plan.contains("documents_revision") && !plan.contains("TEMP B-TREE"), "{filter:?}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_named_document_is_looked_up() {
+    let (store, _directory) = database().await;
+    for filter in [
+        DocumentFilter {
+            external_id: Some("a".to_owned()),
+            collection: Some(CollectionId(Uuid::nil())),
+            ..Default::default()
+        },
+        DocumentFilter { documents: vec![DocumentId(Uuid::nil())], ..Default::default() },
+    ] {
+        let order = DocumentOrder::default();
+        let query = lists::documents_query(store.backend(), tenant(), &filter, order, None, &PageRequest::first());
+        let plan = query.expect("a query").plan(store.reader()).await;
+        assert!(!plan.contains("documents_create_time") && !plan.contains("SCAN"), "{filter:?}\n{plan}");
+    }
+}
