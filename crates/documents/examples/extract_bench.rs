@@ -6,8 +6,6 @@
 //! processor time is that of the child and of this process together. Pages per core-second are compared, each the best of
 //! the repeats, taken in turns.
 
-#![expect(clippy::print_stdout, reason = "a program for the terminal")]
-
 use std::{
     ffi::c_int,
     num::NonZeroUsize,

@@ -79,6 +79,16 @@ async fn int8_agrees_with_the_reference() {
 }
 
 #[tokio::test]
+async fn f32_conforms_to_the_port() {
+    vectrion_testkit::conformance::embedder::suite(&*F32).await;
+}
+
+#[tokio::test]
+async fn int8_conforms_to_the_port() {
+    vectrion_testkit::conformance::embedder::suite(&*INT8).await;
+}
+
+#[tokio::test]
 async fn order_and_values_do_not_depend_on_the_company() {
     let embedder = &INT8;
     let ids: Vec<u32> = (2000..2254).collect();

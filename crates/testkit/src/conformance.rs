@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod catalog;
 pub mod directory;
+pub mod embedder;
 pub mod idempotency;
 pub mod jobs;
 pub mod objects;

@@ -42,7 +42,9 @@ pub struct EmbedInput {
 /// Errors of a remote model: `DEADLINE_EXCEEDED` with reason `EMBEDDER_TIMEOUT`; `UNAVAILABLE` with
 /// `EMBEDDER_UNAVAILABLE`, `EMBEDDER_ANSWER_BROKEN`; `RESOURCE_EXHAUSTED` with `EMBEDDER_RATE_LIMITED` and the model's
 /// `Retry-After`; `FAILED_PRECONDITION` with `EMBEDDER_REFUSED` when the request or the credentials are wrong,
-/// `EMBEDDER_DIMENSION_MISMATCH` when its vectors have another length. Dropping a call aborts it.
+/// `EMBEDDER_DIMENSION_MISMATCH` when its vectors have another length. Of the local model: `UNAVAILABLE` with
+/// `EMBEDDER_STOPPED` while the process ends; `INTERNAL` with `EMBEDDING_FAILED`, `TOKENIZER_FAILED`; and when it is
+/// loaded, `FAILED_PRECONDITION` with `MODEL_ASSETS_MISSING`, `MODEL_ASSETS_UNUSABLE`. Dropping a call aborts it.
 #[async_trait]
 pub trait Embedder: Send + Sync {
     /// Name with its variant, such as `all-MiniLM-L6-v2/f32`; part of the index generation.
