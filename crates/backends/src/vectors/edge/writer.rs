@@ -79,7 +79,7 @@ struct Writer {
     shard: Weak<OpenShard>,
     redo: RedoLog,
     wal: Wal,
-    /// Whether the engine met a defect, so that the shard has to be opened anew.
+    /// Whether the engine met a defect, or is ahead of the log, so that the shard has to be opened anew.
     is_broken: bool,
     is_optimizing: bool,
     /// Points changed since it was last looked at whether to optimise.
@@ -217,7 +217,12 @@ impl Writer {
             Change::Removed(ids) => ids.len(),
             Change::OptimizationBegan => 0,
         };
-        self.redo.append(&change).map_err(|error| self.io_failed(error))
+        self.redo.append(&change).map_err(|error| {
+            // The engine is ahead of the log now: who tries again would find nothing left to remove, and what came of it
+            // would be neither in the log nor flushed. The shard is opened anew, as it is on the disk.
+            self.is_broken = true;
+            self.io_failed(error)
+        })
     }
 
     fn apply(&self, change: &Change) -> Result<()> {

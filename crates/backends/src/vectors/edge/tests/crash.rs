@@ -196,3 +196,41 @@ async fn what_was_removed_while_optimising_does_not_come_back_after_a_kill() {
     assert_eq!(counts, expected);
     assert_eq!(half_made_segments(dir.path()), 0, "what was half made is removed");
 }
+
+const FAILING: &str = "vectors::edge::tests::crash::a_child_whose_log_fails";
+
+/// The child: its log cannot be written when a document is removed, and can when that is tried again.
+#[test]
+fn a_child_whose_log_fails() {
+    let Some(directory) = test_process::directory() else { return };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let scope = crash_scope();
+        let index = open(&directory);
+        index.upsert(&scope, chunks(1)).await.unwrap();
+        index.upsert(&scope, chunks(2)).await.unwrap();
+        index.close().await.unwrap();
+        let log = Layout::new(directory.clone()).shard(ShardKey::of(&scope)).join("redo.log");
+        fs::remove_file(&log).unwrap();
+
+        let index = open(&directory);
+        fs::create_dir(&log).unwrap();
+        index.delete_version(&scope, document(1).1).await.expect_err("the log cannot be written");
+        fs::remove_dir(&log).unwrap();
+        index.delete_version(&scope, document(1).1).await.unwrap();
+        index.flush(&scope).await.unwrap();
+        println!("\nflushed");
+        std::future::pending::<()>().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_after_the_log_had_failed_does_not_come_back_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Child::start(FAILING, dir.path(), &[]);
+    let mut lines = BufReader::new(child.output()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "flushed"), "the child ended early");
+    child.kill();
+    let index = open(dir.path());
+    let versions = [document(1).1, document(2).1];
+    assert_eq!(index.count(&crash_scope(), &versions).await.unwrap(), [0, CHUNKS as u64]);
+}
