@@ -111,7 +111,7 @@ async fn contents(store: &Arc<Store>) {
     .await;
     time("changes, nothing new", 200, async |_| {
         let now = store.revision(tenant).await.expect("a revision");
-        store.changes(tenant, &DocumentFilter::default(), now, 100).await.map(drop).expect("changes");
+        store.changes(tenant, &DocumentFilter::default(), now, false, 100).await.map(drop).expect("changes");
     })
     .await;
     time(&format!("finish_deletion, {CHUNKS} chunks"), 20, async |i| scenario.delete(documents[i].id).await).await;

@@ -114,8 +114,15 @@ impl Catalog for Store {
         Ok(!search::matching_documents(self.reader(), tenant, filter, 0).await?.is_empty())
     }
 
-    async fn changes(&self, tenant: TenantId, filter: &DocumentFilter, after: i64, limit: u32) -> Result<Changes> {
-        Ok(history::changes(&self.snapshot().await?, tenant, filter, after, limit).await?)
+    async fn changes(
+        &self,
+        tenant: TenantId,
+        filter: &DocumentFilter,
+        after: i64,
+        first_look: bool,
+        limit: u32,
+    ) -> Result<Changes> {
+        Ok(history::changes(&self.snapshot().await?, tenant, filter, after, first_look, limit).await?)
     }
 
     async fn revision(&self, tenant: TenantId) -> Result<i64> {

@@ -209,8 +209,17 @@ pub trait Catalog: Send + Sync {
     /// Whether the tenant has a searchable document that meets the filter.
     async fn any_searchable(&self, tenant: TenantId, filter: &SearchFilter) -> Result<bool>;
 
-    /// Changes after a revision (0: from the beginning of what is kept), at most `limit`.
-    async fn changes(&self, tenant: TenantId, filter: &DocumentFilter, after: i64, limit: u32) -> Result<Changes>;
+    /// Changes after a revision (0: from the beginning of what is kept), at most `limit`. `first_look`: the caller has
+    /// begun at 0 and has not come to the end yet, so that an end of a document that was forgotten is of none that it was
+    /// told of, and calls for no resync.
+    async fn changes(
+        &self,
+        tenant: TenantId,
+        filter: &DocumentFilter,
+        after: i64,
+        first_look: bool,
+        limit: u32,
+    ) -> Result<Changes>;
 
     /// The newest revision of the tenant.
     async fn revision(&self, tenant: TenantId) -> Result<i64>;

@@ -83,6 +83,7 @@ impl Ingestion {
             shutdown: self.watching.shutdown.clone(),
             changed: Arc::clone(&self.watching.changed),
             revision: after_revision,
+            first_look: after_revision == 0,
             _place: place,
         };
         Ok(watch.into_stream())
@@ -97,6 +98,8 @@ struct Watch {
     changed: Arc<Notify>,
     /// Everything up to here has been told.
     revision: i64,
+    /// Whether it began at 0 and has not told of everything that was there yet.
+    first_look: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -142,17 +145,17 @@ impl Watch {
         if self.revision > 0 && catalog.revision(self.tenant).await? == self.revision {
             return Ok((Vec::new(), false));
         }
-        match catalog.changes(self.tenant, &self.filter, self.revision, BATCH).await? {
+        match catalog.changes(self.tenant, &self.filter, self.revision, self.first_look, BATCH).await? {
             Changes::Resync { revision } => {
                 self.revision = revision;
                 Ok((vec![WatchEvent { revision, kind: WatchEventKind::Resync }], false))
             }
             Changes::Since { changed, removed, revision, more } => {
-                let from_the_start = self.revision == 0;
                 let views = Ingestion::views(&self.ports, self.tenant, changed).await?;
                 // Who has seen nothing yet knows of no document that could be gone.
-                let removed = if from_the_start { Vec::new() } else { self.relevant(removed) };
+                let removed = if self.revision == 0 { Vec::new() } else { self.relevant(removed) };
                 self.revision = revision;
+                self.first_look &= more;
                 Ok((in_order_of_revision(views, removed), more))
             }
         }

@@ -38,13 +38,14 @@ pub(super) async fn changes(
     tenant: TenantId,
     filter: &DocumentFilter,
     after: i64,
+    first_look: bool,
     limit: u32,
 ) -> Outcome<Changes> {
     let extent: Option<Extent> =
         sql::for_tenant(tenant, "SELECT revision, history_floor FROM tenants WHERE id = $1", []).one(tx).await?;
     let Extent { revision: newest, history_floor } = extent.unwrap_or(Extent { revision: 0, history_floor: 0 });
     // Beyond the newest: the revision is from before the database was restored.
-    if after > newest || (after > 0 && after < history_floor) {
+    if after > newest || (after > 0 && after < history_floor && !first_look) {
         return Ok(Changes::Resync { revision: newest });
     }
     let limit = limit.max(1) as usize;
@@ -100,9 +101,12 @@ pub(super) async fn trim(store: &Store, keep_ms: i64) -> Outcome<u64> {
     let tx = store.begin().await?;
     let cutoff = time::now(&tx).await?.saturating_sub(keep_ms);
     sql::across_tenants(
+        // Should the clock have gone back, a later end may have been forgotten already: the floor never sinks.
         "UPDATE tenants SET history_floor = (
             SELECT MAX(e.revision) FROM document_ends e WHERE e.tenant_id = tenants.id AND e.end_time < $1
-        ) WHERE id IN (SELECT e.tenant_id FROM document_ends e WHERE e.end_time < $1)",
+        ) WHERE id IN (SELECT e.tenant_id FROM document_ends e WHERE e.end_time < $1) AND history_floor < (
+            SELECT MAX(e.revision) FROM document_ends e WHERE e.tenant_id = tenants.id AND e.end_time < $1
+        )",
         [cutoff.into()],
     )
     .execute(&tx)

@@ -55,6 +55,7 @@ macro_rules! catalog_conformance {
             removals_are_told,
             changes_are_filtered,
             a_history_that_is_not_whole_asks_for_a_resync,
+            a_first_look_goes_to_its_end_whatever_was_forgotten,
             a_watch_misses_nothing,
             documents_are_counted_by_state,
             another_tenants_documents_are_missing,

@@ -116,7 +116,7 @@ pub async fn a_deletion_leaves_nothing<S: Database>(store: Arc<S>) {
         ..Default::default()
     };
     assert!(!store.any_searchable(scenario.tenant, &by_metadata).await.expect("a look"));
-    let changes = store.changes(scenario.tenant, &DocumentFilter::default(), before, 10).await.expect("changes");
+    let changes = store.changes(scenario.tenant, &DocumentFilter::default(), before, false, 10).await.expect("changes");
     let Changes::Since { removed, .. } = changes else { panic!("{changes:?}") };
     assert_eq!(removed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [document.id]);
     assert_eq!(store.chunks_from(scenario.tenant, kept.version_id, 0, 10).await.expect("chunks").len(), 1);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use vectrion_core::{
+    Error,
     document::{Document, DocumentFilter, DocumentState},
     ids::{CollectionId, DocumentId, TenantId},
     job::Stage,
@@ -13,7 +14,7 @@ use vectrion_core::{
     ports::catalog::Changes,
 };
 
-use crate::conformance::scenario::{Database, Scenario, metadata, pass};
+use crate::conformance::scenario::{Database, LONG, Scenario, metadata, pass, worker};
 
 struct Since {
     changed: Vec<Document>,
@@ -23,7 +24,7 @@ struct Since {
 }
 
 async fn since<S: Database>(store: &S, tenant: TenantId, filter: &DocumentFilter, after: i64, limit: u32) -> Since {
-    match store.changes(tenant, filter, after, limit).await.expect("changes") {
+    match store.changes(tenant, filter, after, false, limit).await.expect("changes") {
         Changes::Since { changed, removed, revision, more } => Since { changed, removed, revision, more },
         resync @ Changes::Resync { .. } => panic!("{resync:?}"),
     }
@@ -121,15 +122,44 @@ pub async fn a_history_that_is_not_whole_asks_for_a_resync<S: Database>(store: A
     since(&*store, scenario.tenant, &any, before, 10).await;
     assert_eq!(store.trim_history(0).await.expect("trimmed"), 1);
 
-    let changes = store.changes(scenario.tenant, &any, before, 10).await.expect("changes");
+    let changes = store.changes(scenario.tenant, &any, before, false, 10).await.expect("changes");
     assert_eq!(changes, Changes::Resync { revision: after });
     let begin = since(&*store, scenario.tenant, &any, 0, 10).await;
     assert_eq!((begin.removed.len(), begin.revision), (0, after), "from the beginning of what is kept");
     since(&*store, scenario.tenant, &any, after, 10).await;
-    let future = store.changes(scenario.tenant, &any, after + 1, 10).await.expect("changes");
+    let future = store.changes(scenario.tenant, &any, after + 1, false, 10).await.expect("changes");
     assert_eq!(future, Changes::Resync { revision: after }, "no such revision was ever given");
     let first = other.uploaded("x", "x").await;
     since(&*store, other.tenant, &any, first.revision - 1, 10).await;
+}
+
+pub async fn a_first_look_goes_to_its_end_whatever_was_forgotten<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let any = DocumentFilter::default();
+    let (a, b) = (scenario.uploaded("a", "1").await, scenario.uploaded("b", "2").await);
+    let gone = scenario.uploaded("c", "3").await;
+    scenario.begin_delete(gone.id).await;
+    while let Some(lease) = store.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a claim") {
+        match lease.job.payload.stage() {
+            Stage::DeleteDocument => store.finish_deletion(&lease).await.expect("deleted"),
+            _ => store.put_off(&lease, &Error::unavailable("LATER", "later"), LONG).await.expect("put off"),
+        }
+    }
+    pass().await;
+    assert_eq!(store.trim_history(0).await.expect("trimmed"), 1);
+
+    // Both documents are older than the end that was forgotten.
+    let first = since(&*store, scenario.tenant, &any, 0, 1).await;
+    assert!(first.more);
+    let rest = store.changes(scenario.tenant, &any, first.revision, true, 1).await.expect("changes");
+    let Changes::Since { changed, more: false, .. } = rest else { panic!("{rest:?}") };
+    let mut seen = ids(&[first.changed, changed].concat());
+    seen.sort();
+    let mut both = vec![a.id, b.id];
+    both.sort();
+    assert_eq!(seen, both);
+    let later = store.changes(scenario.tenant, &any, first.revision, false, 1).await.expect("changes");
+    assert!(matches!(later, Changes::Resync { .. }), "who was away may have seen the document: {later:?}");
 }
 
 pub async fn a_watch_misses_nothing<S: Database + 'static>(store: Arc<S>) {

@@ -41,11 +41,11 @@ pub async fn another_tenants_documents_are_missing<S: Database>(store: Arc<S>) {
     for filter in [any, named] {
         let listed = store.list_documents(me, &filter, Default::default(), &page).await.expect("a list");
         assert!(listed.items.is_empty());
-        let changes = store.changes(me, &filter, 0, 10).await.expect("changes");
+        let changes = store.changes(me, &filter, 0, false, 10).await.expect("changes");
         assert_eq!(changes, Changes::Since { changed: vec![], removed: vec![], revision: 0, more: false });
     }
     theirs.delete(id).await;
-    let changes = store.changes(me, &DocumentFilter::default(), 0, 10).await.expect("changes");
+    let changes = store.changes(me, &DocumentFilter::default(), 0, false, 10).await.expect("changes");
     assert_eq!(changes, Changes::Since { changed: vec![], removed: vec![], revision: 0, more: false });
     assert_eq!(store.revision(me).await.expect("a revision"), 0, "not even their changes are seen");
 }
