@@ -40,7 +40,15 @@ fn condition() -> MetadataCondition {
 async fn a_claim_neither_scans_nor_sorts_the_jobs() {
     let (store, _directory) = database().await;
     let waiting = claim::waiting(store.backend(), &Stage::ALL).plan(store.reader()).await;
-    let oldest = claim::oldest(store.backend(), tenant(), &Stage::ALL, 9).plan(store.reader()).await;
+    let oldest = claim::oldest(store.backend(), tenant(), &Stage::ALL, &[], 9).plan(store.reader()).await;
+    let front = claim::front(&Stage::ALL, 9).plan(store.reader()).await;
+    let ready = claim::any_ready(store.backend(), &Stage::ALL).plan(store.reader()).await;
+    for plan in [&front, &ready] {
+        assert_eq!(plan.matches("SEARCH j USING").count(), 3, "{plan}");
+        assert_eq!(plan.matches("INDEX jobs_next (stage=? AND run_time<?)").count(), 3, "{plan}");
+        assert!(!plan.contains("SCAN j") && !plan.contains("SCAN r"), "{plan}");
+    }
+    assert!(front.contains("SEARCH r USING COVERING INDEX jobs_running_tenant"), "{front}");
     assert!(waiting.contains("SEARCH j USING COVERING INDEX jobs_pending"), "{waiting}");
     assert!(oldest.contains("SEARCH j USING INDEX jobs_pending"), "{oldest}");
     for plan in [&waiting, &oldest] {

@@ -81,8 +81,8 @@ pub trait Jobs: Send + Sync {
     async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()>;
 
     /// Moves the version to `indexed` and ends the job. If no higher version is indexed, this version becomes the one
-    /// that searches see and the removal of the one before is queued; otherwise its own removal is queued. One
-    /// transaction. Called when the points are flushed.
+    /// that searches see and the removal of the one before is queued, and that of lower versions that failed with chunks;
+    /// otherwise its own removal is queued. One transaction. Called when the points are flushed.
     async fn finish_embedding(&self, lease: &Lease) -> Result<()>;
 
     /// Versions that the deletion job removes: one, or all of the document.
@@ -112,7 +112,8 @@ pub trait Jobs: Send + Sync {
     async fn fail(&self, lease: &Lease, failure: Failure) -> Result<DeadLetter>;
 
     /// Takes back jobs whose lease has expired: each is ready again with one more interruption, or given up with reason
-    /// `INTERRUPTED_TOO_OFTEN` beyond `max_interruptions`. Returns how many.
+    /// `INTERRUPTED_TOO_OFTEN` beyond `max_interruptions`. Jobs that wait only because the database's clock has gone back
+    /// are ready again, too. Returns how many.
     async fn reap(&self, max_interruptions: u32) -> Result<u64>;
 
     /// Takes back every running job at once. For a process that knows that it is the only one and has just started.
@@ -154,6 +155,7 @@ pub trait Jobs: Send + Sync {
     /// Depth of each stage's queue, every stage once.
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>>;
 
-    /// Removes ended jobs older than `keep_ms` milliseconds that have no dead letter. Returns how many.
+    /// Removes ended jobs older than `keep_ms` milliseconds that have no dead letter, and forgets workers not heard of for
+    /// as long. Returns how many jobs.
     async fn purge_jobs(&self, keep_ms: i64) -> Result<u64>;
 }

@@ -1,11 +1,13 @@
-//! The fair claim.
+//! The fair claim: of the tenant with the fewest running jobs, the job that waits longest and whose document nobody works
+//! on.
 //!
-//! For each stage, the index of waiting jobs is in order of tenant, then of the time since when a job waits. A recursive
-//! query steps from tenant to tenant in it, so that finding every tenant that waits, with its oldest job, takes a look-up
-//! or two each, however many jobs there are. The tenant with the fewest running jobs comes first; its oldest job whose
-//! document nobody works on is claimed.
+//! First the front of the queue is read, whoever the jobs are of: the first job there whose tenant has none running is the
+//! one. That is the rule when many tenants wait, and costs the same for any number of them. Only when all of the front
+//! belongs to tenants that are being served is every tenant that waits looked at: for each stage, the index of waiting jobs
+//! is in order of tenant, then of the time since when a job waits, and a recursive query steps from tenant to tenant in it,
+//! a look-up or two each, however many jobs there are.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult};
 use uuid::Uuid;
@@ -27,6 +29,10 @@ use crate::{
 
 /// Candidates looked at in a call. One that turns out not to be free any more is passed over.
 const TRIES: u32 = 16;
+/// Jobs of each stage that are the front of the queue.
+const FRONT: i64 = 64;
+/// Jobs in a form that this program does not know that are passed over in a call.
+const UNKNOWN: usize = 500;
 
 pub(super) async fn claim(
     store: &Store,
@@ -35,35 +41,78 @@ pub(super) async fn claim(
     lease_for: Duration,
 ) -> Outcome<Option<Lease>> {
     // Without anything to do, which is the rule, no transaction is opened.
-    if stages.is_empty() || waiting_tenants(store.reader(), stages).await?.is_empty() {
+    if stages.is_empty() || !is_any_ready(store.reader(), stages).await? {
         return Ok(None);
     }
-    for _ in 0..TRIES {
+    let (mut tries, mut unknown, mut lease) = (0, Vec::new(), None);
+    while tries < TRIES && unknown.len() < UNKNOWN {
         let tx = store.begin().await?;
-        let Some(candidate) = candidate(&tx, stages).await? else { return Ok(None) };
+        let Some(candidate) = candidate(&tx, stages, &unknown).await? else { break };
+        let id = candidate.id;
         match take(&tx, candidate, worker, lease_for).await? {
-            Taken::Lease(lease) => {
+            Taken::Lease(taken) => {
                 tx.commit().await?;
-                return Ok(Some(*lease));
+                lease = Some(*taken);
+                break;
             }
             Taken::CalledOff => tx.commit().await?,
             Taken::Busy => tx.rollback().await?,
+            Taken::Unknown => {
+                tx.rollback().await?;
+                unknown.push(id);
+                continue;
+            }
         }
+        tries += 1;
     }
-    Ok(None)
+    if let Some(id) = unknown.first() {
+        tracing::warn!(
+            jobs = unknown.len(),
+            job_id = %id,
+            "jobs of a newer version of the program wait; this one leaves them alone"
+        );
+    }
+    Ok(lease)
 }
 
-/// A tenant with a job that is ready in a stage.
-#[derive(FromQueryResult)]
-struct Waiting {
-    tenant_id: Uuid,
+async fn is_any_ready<C: ConnectionTrait>(connection: &C, stages: &[Stage]) -> Outcome<bool> {
+    let found: Option<i32> = any_ready(connection.get_database_backend(), stages).scalar(connection).await?;
+    Ok(found.is_some())
+}
+
+pub(crate) fn any_ready(backend: DbBackend, stages: &[Stage]) -> Sql {
+    // As a subquery: PostgreSQL looks nothing up by a value that may change from row to row.
+    let now = format!("(SELECT {})", time::now_expression(backend));
+    let mut query = sql::across_tenants("SELECT 1 WHERE FALSE", []);
+    for stage in stages {
+        query.push(" OR EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'pending' AND j.stage = ").bind(stage.as_str());
+        query.push(" AND j.run_time <= ").push(&now).push(")");
+    }
+    query
+}
+
+/// Tenants at the front of the queue none of whose jobs is running, longest waiting first. A tenant may occur often.
+pub(crate) fn front(stages: &[Stage], now: i64) -> Sql {
+    let mut query = sql::across_tenants("SELECT f.tenant_id FROM (", []);
+    for (i, stage) in stages.iter().enumerate() {
+        query.push(if i == 0 { "" } else { " UNION ALL " });
+        query
+            .push("SELECT * FROM (SELECT j.tenant_id, j.run_time FROM jobs j WHERE j.state = 'pending' AND j.stage = ")
+            .bind(stage.as_str())
+            .push(" AND j.run_time <= ")
+            .bind(now)
+            .push(" ORDER BY j.run_time LIMIT ")
+            .bind(FRONT)
+            .push(&format!(") AS front_{i}"));
+    }
+    query.push(
+        ") f WHERE NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running' AND r.tenant_id = f.tenant_id)
+            ORDER BY f.run_time",
+    );
+    query
 }
 
 /// Tenants with ready jobs, fewest running jobs first, then longest waiting. A tenant may occur once for each stage.
-async fn waiting_tenants<C: ConnectionTrait>(connection: &C, stages: &[Stage]) -> Outcome<Vec<Waiting>> {
-    Ok(waiting(connection.get_database_backend(), stages).all(connection).await?)
-}
-
 pub(crate) fn waiting(backend: DbBackend, stages: &[Stage]) -> Sql {
     let now = time::now_expression(backend);
     let mut query = sql::across_tenants("WITH RECURSIVE stages(stage) AS (", []);
@@ -103,15 +152,30 @@ struct Candidate {
 
 /// The fairest ready job whose document nobody works on. On PostgreSQL its row is locked, and rows that others have
 /// locked are passed over.
-async fn candidate(tx: &DatabaseTransaction, stages: &[Stage]) -> Outcome<Option<Candidate>> {
+async fn candidate(tx: &DatabaseTransaction, stages: &[Stage], unknown: &[Uuid]) -> Outcome<Option<Candidate>> {
     let now = time::now(tx).await?;
-    let mut seen = Vec::new();
-    for Waiting { tenant_id } in waiting_tenants(tx, stages).await? {
-        if seen.contains(&tenant_id) {
+    let tenants: Vec<Uuid> = front(stages, now).scalars(tx).await?;
+    if let Some(found) = oldest_of(tx, tenants, stages, unknown, now).await? {
+        return Ok(Some(found));
+    }
+    let tenants = waiting(tx.get_database_backend(), stages).scalars(tx).await?;
+    oldest_of(tx, tenants, stages, unknown, now).await
+}
+
+/// The oldest job that can be claimed of the first of these tenants that has one.
+async fn oldest_of(
+    tx: &DatabaseTransaction,
+    tenants: Vec<Uuid>,
+    stages: &[Stage],
+    unknown: &[Uuid],
+    now: i64,
+) -> Outcome<Option<Candidate>> {
+    let mut seen = HashSet::new();
+    for tenant in tenants {
+        if !seen.insert(tenant) {
             continue;
         }
-        seen.push(tenant_id);
-        let query = oldest(tx.get_database_backend(), TenantId(tenant_id), stages, now);
+        let query = oldest(tx.get_database_backend(), TenantId(tenant), stages, unknown, now);
         let candidates: Vec<Candidate> = query.all(tx).await?;
         let oldest = candidates.into_iter().min_by_key(|candidate| (candidate.run_time, candidate.id));
         if oldest.is_some() {
@@ -122,7 +186,7 @@ async fn candidate(tx: &DatabaseTransaction, stages: &[Stage]) -> Outcome<Option
 }
 
 /// Of each stage, the oldest ready job of a tenant whose document nobody works on.
-pub(crate) fn oldest(backend: DbBackend, tenant: TenantId, stages: &[Stage], now: i64) -> Sql {
+pub(crate) fn oldest(backend: DbBackend, tenant: TenantId, stages: &[Stage], unknown: &[Uuid], now: i64) -> Sql {
     let lock = match backend {
         DbBackend::Postgres => " FOR UPDATE OF j SKIP LOCKED",
         _ => "",
@@ -145,7 +209,11 @@ pub(crate) fn oldest(backend: DbBackend, tenant: TenantId, stages: &[Stage], now
                     AND r.document_id = j.document_id AND r.lease_expire_time > ",
             )
             .bind(now)
-            .push(&format!(") ORDER BY j.run_time, j.id LIMIT 1{lock}) AS stage_{i}"));
+            .push(")");
+        if !unknown.is_empty() {
+            query.push(" AND j.id NOT IN ").bind_list(unknown.iter().copied());
+        }
+        query.push(&format!(" ORDER BY j.run_time, j.id LIMIT 1{lock}) AS stage_{i}"));
     }
     query
 }
@@ -156,6 +224,8 @@ enum Taken {
     CalledOff,
     /// Somebody began to work on its document meanwhile.
     Busy,
+    /// Of a form that this program does not know: left to those who do.
+    Unknown,
 }
 
 async fn take(
@@ -181,7 +251,7 @@ async fn take(
     if busy.is_some() || row.state != "pending" {
         return Ok(Taken::Busy);
     }
-    let payload: JobPayload = serde_json::from_str(&row.payload)?;
+    let Ok(payload) = serde_json::from_str::<JobPayload>(&row.payload) else { return Ok(Taken::Unknown) };
     let deletes_document = payload == JobPayload::DeleteDocumentV1 {};
     match change::document_row(tx, tenant, document).await? {
         Some(document) if document.deleting == deletes_document => {}

@@ -81,7 +81,12 @@ pub(super) async fn purge(store: &Store, keep_ms: i64) -> Outcome<u64> {
         .await?;
         purged += removed;
         if rows::size(PURGE_BATCH) > removed {
-            return Ok(purged);
+            break;
         }
     }
+    // A worker that was killed did not sign off.
+    sql::across_tenants("DELETE FROM workers WHERE heartbeat_time < $1", [cutoff.into()])
+        .execute(store.writer())
+        .await?;
+    Ok(purged)
 }

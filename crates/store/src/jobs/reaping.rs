@@ -5,7 +5,7 @@ use uuid::Uuid;
 use vectrion_core::{
     document::Failure,
     ids::{DocumentId, JobId, TenantId},
-    job::JobState,
+    job::{JobState, Stage},
 };
 
 use super::{
@@ -16,7 +16,8 @@ use crate::{
     Store,
     failure::Outcome,
     rows::{jobs, number},
-    sql, time,
+    sql::{self, Sql},
+    time,
 };
 
 /// Jobs taken back in a call; the rest waits for the next.
@@ -39,7 +40,7 @@ struct Found {
 
 /// Each job in a transaction of its own: it locks a job, then its tenant, and never two of either.
 pub(super) async fn reap(store: &Store, which: Which, max_interruptions: u32) -> Outcome<u64> {
-    let mut reaped = 0;
+    let mut reaped = hasten(store).await?;
     loop {
         let mut query = sql::across_tenants("SELECT id, tenant_id FROM jobs WHERE state = 'running'", []);
         if which == Which::Expired {
@@ -61,6 +62,30 @@ pub(super) async fn reap(store: &Store, which: Which, max_interruptions: u32) ->
     }
 }
 
+/// Makes jobs ready that wait for a moment by a clock that has gone back since: they were queued, or tried, in what is the
+/// future now. How far it went back is not known, so what is left of a wait between tries is waived. Returns how many.
+async fn hasten(store: &Store) -> Outcome<u64> {
+    let now = time::now(store.reader()).await?;
+    let found: Option<i32> = ahead("SELECT 1 FROM jobs", now).scalar(store.reader()).await?;
+    if found.is_none() {
+        return Ok(0);
+    }
+    let hastened = ahead(&format!("UPDATE jobs SET run_time = {now}"), now).execute(store.writer()).await?;
+    tracing::warn!(
+        jobs = hastened,
+        "the database's clock has gone back; jobs that waited for the time before are ready now"
+    );
+    Ok(hastened)
+}
+
+/// What to do with waiting jobs that were queued or tried after `now`.
+pub(crate) fn ahead(what: &str, now: i64) -> Sql {
+    let mut query = sql::across_tenants(format!("{what} WHERE state = 'pending' AND stage IN "), []);
+    query.bind_list(Stage::ALL.map(Stage::as_str)).push(" AND run_time > ").bind(now);
+    query.push(" AND (create_time > ").bind(now).push(" OR start_time > ").bind(now).push(")");
+    query
+}
+
 async fn take_back(
     tx: &DatabaseTransaction,
     which: Which,
@@ -75,8 +100,12 @@ async fn take_back(
     if row.state != JobState::Running.as_str() || (which == Which::Expired && !expired) {
         return Ok(false);
     }
-    let held =
-        Held { tenant, document: DocumentId(row.document_id), payload: serde_json::from_str(&row.payload)?, now, row };
+    let Ok(payload) = serde_json::from_str(&row.payload) else {
+        // Of a newer version of the program, which is to have it back: it must not keep the others from being taken back.
+        give_back_unread(tx, tenant, id, now).await?;
+        return Ok(true);
+    };
+    let held = Held { tenant, document: DocumentId(row.document_id), payload, now, row };
     let Some(document) = held.document(tx).await? else {
         lease::end(tx, &held.row, JobState::Cancelled.as_str(), now).await?;
         return Ok(true);
@@ -105,4 +134,91 @@ async fn take_back(
         ending::give_back(tx, &held, -1, now, None).await?;
     }
     Ok(true)
+}
+
+async fn give_back_unread(tx: &DatabaseTransaction, tenant: TenantId, id: JobId, now: i64) -> Outcome<()> {
+    sql::for_tenant(
+        tenant,
+        "UPDATE jobs SET state = 'pending', attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END,
+            interruptions = interruptions + 1, run_time = $3, worker_id = NULL, lease_expire_time = NULL
+            WHERE tenant_id = $1 AND id = $2",
+        [id.0.into(), now.into()],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sea_orm::ConnectionTrait as _;
+    use vectrion_core::{ids::WorkerId, ports::Jobs as _};
+    use vectrion_testkit::conformance::scenario::{LONG, Scenario};
+
+    use super::*;
+    use crate::StoreSettings;
+
+    async fn set(store: &Store, what: &str, document: DocumentId) {
+        let text = format!("UPDATE jobs SET {what} WHERE document_id = x'{}'", document.0.simple());
+        store.writer().execute_unprepared(&text).await.expect("changed");
+    }
+
+    async fn database() -> (Store, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}/vectrion.db", directory.path().display());
+        let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
+        store.migrate().await.expect("its tables");
+        (store, directory)
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_makes_no_job_wait_for_it() {
+        let (store, _directory) = database().await;
+        let scenario = Scenario::new(&store).await;
+        let me = WorkerId("host:1:me".to_owned());
+        let queued = scenario.uploaded("queued", "1").await.id;
+        let tried = scenario.uploaded("tried", "2").await.id;
+        let put_off = scenario.uploaded("put off", "3").await.id;
+        let hour = "(CAST(unixepoch('subsec') * 1000 AS INTEGER) + 3600000)";
+        set(&store, &format!("run_time = {hour}, create_time = {hour}"), queued).await;
+        set(&store, &format!("run_time = {hour} + 5000, start_time = {hour}"), tried).await;
+        set(&store, &format!("run_time = {hour}, start_time = create_time"), put_off).await;
+        assert_eq!(store.claim(&Stage::ALL, &me, LONG).await.expect("a look"), None);
+
+        assert_eq!(store.reap(50).await.expect("a look"), 2);
+        for _ in 0..2 {
+            let lease = store.claim(&Stage::ALL, &me, LONG).await.expect("a claim").expect("a job");
+            assert_ne!(lease.job.document, put_off);
+        }
+        assert_eq!(store.claim(&Stage::ALL, &me, LONG).await.expect("a look"), None, "its wait is meant");
+        let plan = ahead("SELECT 1 FROM jobs", 9).plan(store.reader()).await;
+        assert!(plan.contains("INDEX jobs_next (stage=? AND run_time>?)"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn jobs_of_a_newer_program_keep_nobody_from_the_others() {
+        let (store, _directory) = database().await;
+        let scenario = Scenario::new(&store).await;
+        let (me, lease_for) = (WorkerId("host:1:me".to_owned()), Duration::from_secs(60));
+        let newer = scenario.uploaded("newer", "1").await.id;
+        let newer_running = scenario.uploaded("newer, running", "2").await.id;
+        let known = scenario.uploaded("known", "3").await.id;
+        let unknown = "payload = '{\"type\":\"process_v9\"}'";
+        set(&store, &format!("{unknown}, run_time = 1"), newer).await;
+        let running = format!("{unknown}, state = 'running', lease_token = 1, lease_expire_time = 1, attempts = 1");
+        set(&store, &running, newer_running).await;
+        set(&store, "state = 'running', lease_token = 1, lease_expire_time = 2, attempts = 1", known).await;
+
+        assert_eq!(store.reap(50).await.expect("both are taken back"), 2);
+        let lease = store.claim(&Stage::ALL, &me, lease_for).await.expect("a claim").expect("a job");
+        assert_eq!((lease.job.document, lease.job.state), (known, JobState::Running));
+        assert_eq!(store.claim(&Stage::ALL, &me, lease_for).await.expect("a look"), None, "the rest is left alone");
+        let left: Vec<String> = sql::across_tenants("SELECT state FROM jobs WHERE payload LIKE '%process_v9%'", [])
+            .scalars(store.reader())
+            .await
+            .expect("rows");
+        assert_eq!(left, ["pending", "pending"]);
+    }
 }

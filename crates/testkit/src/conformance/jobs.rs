@@ -22,6 +22,7 @@ macro_rules! jobs_conformance {
             a_claim_gives_a_lease_and_moves_the_version_on,
             the_job_that_waited_longest_is_claimed_first,
             the_tenant_with_the_fewest_running_jobs_comes_first,
+            a_long_queue_in_front_delays_nobody_else,
             while_a_document_is_worked_on_none_of_its_other_jobs_is_claimed,
             jobs_claimed_at_once_go_to_one_worker_each,
             documents_claimed_at_once_are_worked_on_by_one_worker,
@@ -61,6 +62,7 @@ macro_rules! jobs_conformance {
             a_replayed_deletion_goes_on,
             another_tenants_jobs_are_missing,
             workers_are_known_while_they_are_heard_of,
+            workers_that_never_signed_off_are_forgotten,
             the_depth_of_each_queue_is_known,
             ended_jobs_are_purged_unless_they_have_a_dead_letter,
         ]);

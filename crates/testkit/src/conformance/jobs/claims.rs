@@ -117,6 +117,24 @@ pub async fn the_tenant_with_the_fewest_running_jobs_comes_first<S: Database>(st
     assert_eq!(order, ["busy", "idle", "busy", "idle", "busy", "busy", "busy"]);
 }
 
+pub async fn a_long_queue_in_front_delays_nobody_else<S: Database>(store: Arc<S>) {
+    let (busy, idle, later) =
+        (Scenario::new(&*store).await, Scenario::new(&*store).await, Scenario::new(&*store).await);
+    for i in 0..150 {
+        busy.uploaded(&format!("{i}"), &format!("{i}")).await;
+    }
+    pass().await;
+    idle.uploaded("a", "a").await;
+    pass().await;
+    later.uploaded("a", "a").await;
+    let mut order = Vec::new();
+    for _ in 0..5 {
+        let lease = store.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a claim").expect("a job");
+        order.push(lease.job.tenant);
+    }
+    assert_eq!(order, [busy.tenant, idle.tenant, later.tenant, busy.tenant, busy.tenant]);
+}
+
 pub async fn while_a_document_is_worked_on_none_of_its_other_jobs_is_claimed<S: Database>(store: Arc<S>) {
     let scenario = Scenario::new(&*store).await;
     let a = scenario.uploaded("a", "1").await;

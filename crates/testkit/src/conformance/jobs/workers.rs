@@ -11,6 +11,16 @@ use vectrion_core::{
 
 use crate::conformance::scenario::{Database, LONG, Scenario, failure, pass, worker};
 
+pub async fn workers_that_never_signed_off_are_forgotten<S: Database>(store: Arc<S>) {
+    let (dead, alive, ever) = (worker("dead"), worker("alive"), Duration::from_secs(3600));
+    store.worker_heartbeat(&dead, "host", &Stage::ALL, false).await.expect("noted");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    store.worker_heartbeat(&alive, "host", &Stage::ALL, false).await.expect("noted");
+    assert_eq!(store.purge_jobs(1000).await.expect("purged"), 0);
+    let left: Vec<_> = store.list_workers(ever).await.expect("a list").into_iter().map(|worker| worker.id).collect();
+    assert_eq!(left, [alive]);
+}
+
 pub async fn workers_are_known_while_they_are_heard_of<S: Database>(store: Arc<S>) {
     let scenario = Scenario::new(&*store).await;
     let long = Duration::from_secs(60);
