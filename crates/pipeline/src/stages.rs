@@ -22,6 +22,7 @@ use std::{
 use futures::FutureExt as _;
 use vectrion_core::{
     Error, Result,
+    document::Document,
     ids::WorkerId,
     job::{Lease, Stage},
     ports::jobs::ProcessedVersion,
@@ -46,7 +47,7 @@ enum Done {
     Processed(ProcessedVersion),
     Embedded,
     Deleted,
-    /// The document is being deleted: there is nothing left to do.
+    /// The document is being deleted, or searches see a higher version: there is nothing left to do.
     Gone,
 }
 
@@ -139,6 +140,11 @@ impl Stages {
         }
         Ok(Outcome::Succeeded)
     }
+}
+
+/// Whether searches see a higher version of the document than the one that is worked on.
+fn is_superseded(document: &Document) -> bool {
+    document.indexed_version.is_some_and(|indexed| indexed > document.version)
 }
 
 /// The work, with a panic turned into an error: a defect costs a try of one job, not the loop. What the panic said is on

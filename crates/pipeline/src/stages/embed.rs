@@ -17,7 +17,7 @@ use vectrion_core::{
     },
 };
 
-use super::{Done, Stages, heartbeat::Hold};
+use super::{Done, Stages, heartbeat::Hold, is_superseded};
 use crate::faults::step;
 
 /// Chunks that are read at once and batched by length.
@@ -34,6 +34,9 @@ const BATCH_WAIT_MAX: Duration = Duration::from_secs(15);
 impl Stages {
     pub(super) async fn embed(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
         let Some(document) = self.ports.jobs.job_document(lease).await? else { return Ok(Done::Gone) };
+        if is_superseded(&document) {
+            return Ok(Done::Gone);
+        }
         step!("embed::begun");
         self.ports.objects.check().await?;
         self.ports.vectors.check().await?;

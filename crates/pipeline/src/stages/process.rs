@@ -15,7 +15,7 @@ use vectrion_core::{
     ports::{catalog::PageInfo, jobs::ProcessedVersion, objects::ObjectKey},
 };
 
-use super::{Done, Stages, heartbeat::Hold, scratch};
+use super::{Done, Stages, heartbeat::Hold, is_superseded, scratch};
 use crate::faults::step;
 
 /// Bytes that are handed to the object store at once.
@@ -24,6 +24,9 @@ const PART: usize = 1024 * 1024;
 impl Stages {
     pub(super) async fn process(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
         let Some(document) = self.ports.jobs.job_document(lease).await? else { return Ok(Done::Gone) };
+        if is_superseded(&document) {
+            return Ok(Done::Gone);
+        }
         step!("process::begun");
         self.ports.objects.check().await?;
 

@@ -227,3 +227,33 @@ async fn a_full_disk_puts_a_job_off_without_costing_tries() {
     let wait = world.ports.jobs.next_ready_in(&[Stage::ProcessDocument]).await.expect("a look").expect("delayed");
     assert!(wait > Duration::from_secs(2), "{wait:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_failed_half_way_leaves_nothing_when_a_higher_one_is_indexed() {
+    let world = World::new().await;
+    world.ingest("a.txt", &paragraphs(2)).await;
+    // Of the second version some points are written before the model refuses.
+    for _ in 0..40 {
+        world.embedder.faults.push(Fault::None);
+    }
+    world.embedder.faults.push(Fault::Error(Error::precondition("EMBEDDER_REFUSED", "no")));
+    let failed = world.ingest("a.txt", &paragraphs(300)).await;
+    assert_eq!(failed.document.state, DocumentState::Failed);
+    assert!(failed.vector_count > 0, "the case is the one meant");
+
+    let view = world.ingest("a.txt", &paragraphs(4)).await;
+    assert_eq!((view.document.version, view.document.indexed_version), (3, Some(3)));
+    world.assert_consistent().await;
+    let left = world.ingestion.list_chunks(&world.context(), view.document.id, Some(2), &PageRequest::first()).await;
+    assert_eq!(left.expect("a list").items, [], "its chunks go, too");
+
+    // Its dead letter can still be replayed, and finds that there is nothing to do any more.
+    let letters = world.ports.jobs.list_dead_letters(world.tenant, None, &PageRequest::first()).await.expect("letters");
+    let [letter] = letters.items.as_slice() else { panic!("one: {letters:?}") };
+    let trace = world.context().trace_id;
+    world.ports.jobs.replay_dead_letter(world.tenant, letter.id, &trace).await.expect("a replay");
+    world.work().await;
+    let old = world.ports.catalog.document_version(world.tenant, view.document.id, 2).await.expect("a look");
+    assert_eq!(old.and_then(|old| old.failure).expect("a failure").reason, "SUPERSEDED");
+    world.assert_consistent().await;
+}

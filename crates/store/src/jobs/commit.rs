@@ -1,6 +1,7 @@
 //! What processing and embedding commit.
 
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _};
+use uuid::Uuid;
 use vectrion_core::{
     Error,
     chunk::Chunk,
@@ -112,9 +113,8 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
     )
     .execute(&tx)
     .await?;
-    if let Some(replaced) = show(&tx, &held, &document, &version).await? {
-        let payload = JobPayload::DeleteVersionV1 { version_id: replaced };
-        queue(&tx, &held, payload, number(held.row.max_attempts)).await?;
+    for version_id in show(&tx, &held, &document, &version).await? {
+        queue(&tx, &held, JobPayload::DeleteVersionV1 { version_id }, number(held.row.max_attempts)).await?;
     }
     change::set_version_state(&tx, held.tenant, held.document, version_id, DocumentState::Indexed, None, held.now)
         .await?;
@@ -123,15 +123,16 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
     Ok(())
 }
 
-/// Lets searches see the version, unless they see a higher one already. Gives the version that is in nobody's sight then.
+/// Lets searches see the version, unless they see a higher one already. Gives the versions whose chunks nobody will see any
+/// more: the one that it replaces, and lower ones that failed half-way and that nothing else would remove; or else itself.
 async fn show(
     tx: &DatabaseTransaction,
     held: &Held,
     document: &documents::Model,
     version: &document_versions::Model,
-) -> Outcome<Option<VersionId>> {
+) -> Outcome<Vec<VersionId>> {
     if document.indexed_version.is_some_and(|indexed| indexed > version.number) {
-        return Ok(Some(VersionId(version.id)));
+        return Ok(vec![VersionId(version.id)]);
     }
     sql::for_tenant(
         held.tenant,
@@ -141,8 +142,18 @@ async fn show(
     )
     .execute(tx)
     .await?;
+    let mut hidden: Vec<Uuid> = sql::for_tenant(
+        held.tenant,
+        "SELECT id FROM document_versions WHERE tenant_id = $1 AND document_id = $2 AND number < $3 AND state = $4
+            AND chunk_count > 0 ORDER BY number",
+        [document.id.into(), version.number.into(), DocumentState::Failed.as_str().into()],
+    )
+    .scalars(tx)
+    .await?;
+    hidden.extend(document.indexed_version_id.filter(|before| !hidden.contains(before)));
     // A version that was embedded again replaces nothing.
-    Ok(document.indexed_version_id.filter(|before| *before != version.id).map(VersionId))
+    hidden.retain(|before| *before != version.id);
+    Ok(hidden.into_iter().map(VersionId).collect())
 }
 
 /// Queues what follows from a job.
