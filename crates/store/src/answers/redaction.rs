@@ -34,29 +34,43 @@ enum Source {
     Answer(String),
 }
 
-/// Removes the text of a document from the answers of a tenant. Called before its rows go, with the tenant held.
-pub(crate) async fn forget_document(tx: &DatabaseTransaction, tenant: TenantId, document: DocumentId) -> Outcome<()> {
-    let mut sources = vec![Source::Document(document)];
-    while let Some(source) = sources.pop() {
-        for id in answers_with(tx, tenant, &source).await? {
-            if let Some(removed) = forget(tx, tenant, id, &source).await? {
-                sources.push(Source::Answer(removed));
-            }
+/// Removes the text of a document from up to `limit` of the answers of a tenant that rest on it, and from all that took it
+/// from these. Returns whether there may be more. Called before the document's rows go, with the tenant held.
+pub(crate) async fn forget_document(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    document: DocumentId,
+    limit: i64,
+) -> Outcome<bool> {
+    let answers = answers_with(tx, tenant, &Source::Document(document), limit).await?;
+    let mut texts = Vec::new();
+    for id in &answers {
+        texts.extend(forget(tx, tenant, *id, &Source::Document(document)).await?);
+    }
+    while let Some(text) = texts.pop() {
+        let source = Source::Answer(text);
+        for id in answers_with(tx, tenant, &source, i64::MAX).await? {
+            texts.extend(forget(tx, tenant, id, &source).await?);
         }
     }
-    sql::for_tenant(
+    let mut unlink = sql::for_tenant(
         tenant,
-        "DELETE FROM answer_documents WHERE tenant_id = $1 AND document_id = $2",
+        "DELETE FROM answer_documents WHERE tenant_id = $1 AND document_id = $2 AND answer_id IN ",
         [document.0.into()],
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    );
+    unlink.bind_list(answers.iter().map(|id| id.0));
+    unlink.execute(tx).await?;
+    Ok(i64::try_from(answers.len()).unwrap_or(i64::MAX) >= limit)
 }
 
 /// Answers that the text went into, in one order for everybody who locks several.
-async fn answers_with(tx: &DatabaseTransaction, tenant: TenantId, source: &Source) -> Outcome<Vec<AnswerId>> {
-    let query = match source {
+async fn answers_with(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    source: &Source,
+    limit: i64,
+) -> Outcome<Vec<AnswerId>> {
+    let mut query = match source {
         Source::Document(document) => sql::for_tenant(
             tenant,
             "SELECT answer_id FROM answer_documents WHERE tenant_id = $1 AND document_id = $2 ORDER BY answer_id",
@@ -68,6 +82,7 @@ async fn answers_with(tx: &DatabaseTransaction, tenant: TenantId, source: &Sourc
             [digest(text).into()],
         ),
     };
+    query.push(" LIMIT ").bind(limit);
     let ids: Vec<Uuid> = query.scalars(tx).await?;
     Ok(ids.into_iter().map(AnswerId).collect())
 }

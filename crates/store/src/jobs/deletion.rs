@@ -35,7 +35,12 @@ pub(super) async fn versions(tx: &DatabaseTransaction, lease: &Lease) -> Outcome
     }
 }
 
+/// Answers whose text is removed in a transaction, so that the writer is soon free for others.
+const ANSWERS: i64 = 50;
+
 pub(super) async fn finish(store: &Store, lease: &Lease) -> Outcome<()> {
+    // The document is out of sight already, and what is removed twice is removed once: this needs no single transaction.
+    while forget_answers(store, lease).await? {}
     let tx = store.begin().await?;
     let held = lease::hold(&tx, lease).await?;
     let Some(document) = held.document(&tx).await? else {
@@ -64,6 +69,26 @@ pub(super) async fn finish(store: &Store, lease: &Lease) -> Outcome<()> {
     Ok(())
 }
 
+/// Removes a document's text from some of the answers that rest on it, and puts off the end of the lease, which nobody else
+/// does meanwhile. Returns whether there is more to do.
+async fn forget_answers(store: &Store, lease: &Lease) -> Outcome<bool> {
+    if lease.job.payload != (JobPayload::DeleteDocumentV1 {}) {
+        return Ok(false);
+    }
+    let tx = store.begin().await?;
+    let held = lease::hold(&tx, lease).await?;
+    if held.document(&tx).await?.is_none() {
+        return Ok(false);
+    }
+    let more = answers::redaction::forget_document(&tx, held.tenant, held.document, ANSWERS).await?;
+    if more {
+        lease::renew(&tx, lease).await?;
+        tx.commit().await?;
+    }
+    // The last ones go with the document.
+    Ok(more)
+}
+
 /// The version that searches see is never removed alone.
 fn is_shown(document: Option<&documents::Model>, version: VersionId) -> bool {
     document.is_some_and(|document| document.indexed_version_id == Some(version.0))
@@ -89,7 +114,7 @@ async fn remove_document(
     now: i64,
 ) -> Outcome<()> {
     let id = DocumentId(document.id);
-    answers::redaction::forget_document(tx, tenant, id).await?;
+    while answers::redaction::forget_document(tx, tenant, id, ANSWERS).await? {}
     for table in ["chunks", "pages"] {
         sql::for_tenant(
             tenant,
@@ -146,5 +171,89 @@ async fn forget_text(store: &Store) {
         && let Err(error) = store.truncate_log().await
     {
         tracing::warn!(%error, "the database's log was not cleared of deleted text; the next deletion will");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vectrion_core::{
+        answer::{AnswerEvent, AnswerEventKind, FinishReason},
+        ids::{AnswerId, ChunkId, KeyId},
+        job::Stage,
+        ports::{Answers as _, Jobs as _, answers::NewAnswer},
+        search::Passage,
+    };
+    use vectrion_testkit::conformance::scenario::Scenario;
+
+    use super::*;
+    use crate::StoreSettings;
+
+    async fn links(store: &Store) -> i64 {
+        let count = sql::across_tenants("SELECT COUNT(*) FROM answer_documents", []).scalar(store.reader()).await;
+        count.expect("a count").expect("a row")
+    }
+
+    #[tokio::test]
+    async fn the_answers_that_rest_on_a_document_lose_its_text_in_portions() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}/vectrion.db", directory.path().display());
+        let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
+        store.migrate().await.expect("its tables");
+        let scenario = Scenario::new(&store).await;
+        let document = scenario.indexed("a", "1", &["The code is zebra."]).await;
+        let passage = Passage {
+            id: ChunkId::derive(document.version_id, 0, b"", "c1"),
+            document: document.id,
+            version_id: document.version_id,
+            version: 1,
+            filename: "a.pdf".to_owned(),
+            title: None,
+            text: "The code is zebra.".to_owned(),
+            page_start: 1,
+            page_end: 1,
+            char_start: 0,
+            char_end: 18,
+            boxes: Vec::new(),
+            heading_path: Vec::new(),
+            score: 1.0,
+            dense_score: None,
+            sparse_score: None,
+        };
+        let kinds = [
+            AnswerEventKind::Retrieval { passages: vec![passage] },
+            AnswerEventKind::Delta { text: "It is zebra.".to_owned() },
+            AnswerEventKind::Done { finish_reason: FinishReason::Stop },
+        ];
+        let mut ids = Vec::new();
+        for _ in 0..=ANSWERS {
+            let id = AnswerId::new();
+            let answer = NewAnswer {
+                id,
+                tenant: scenario.tenant,
+                key: KeyId::new(),
+                question: "What is the code?".to_owned(),
+                history: Vec::new(),
+                model: "m".to_owned(),
+                prompt_version: "p1".to_owned(),
+            };
+            store.create_answer(answer).await.expect("an answer");
+            let events = (1..).zip(kinds.clone()).map(|(sequence, kind)| AnswerEvent { sequence, kind }).collect();
+            store.append_events(scenario.tenant, id, events).await.expect("events");
+            ids.push(id);
+        }
+
+        scenario.begin_delete(document.id).await;
+        let lease = scenario.claim(Stage::DeleteDocument).await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(forget_answers(&store, &lease).await.expect("the first portion"));
+        assert_eq!(links(&store).await, 1);
+        let job = store.job(scenario.tenant, lease.job.id).await.expect("a look").expect("the job");
+        assert!(job.lease_expire_time > lease.job.lease_expire_time, "the lease goes on");
+        store.finish_deletion(&lease).await.expect("the rest");
+        assert_eq!(links(&store).await, 0);
+        for id in ids {
+            let answer = store.answer(scenario.tenant, id).await.expect("a look").expect("the answer");
+            assert!(!format!("{answer:?}").contains("zebra"), "{answer:?}");
+        }
     }
 }

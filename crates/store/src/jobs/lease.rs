@@ -61,6 +61,21 @@ pub(super) async fn call_off(tx: DatabaseTransaction, held: &Held) -> Outcome<Er
     Ok(Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "the document is being deleted; the job was called off"))
 }
 
+/// Puts off the end of a lease that is held, by the time for which it was taken.
+pub(super) async fn renew(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<()> {
+    let job = &lease.job;
+    let (Some(begin), Some(end)) = (job.start_time, job.lease_expire_time) else { return Ok(()) };
+    let expire_time = time::now(tx).await?.saturating_add(millis(end.since(begin)));
+    sql::for_tenant(
+        job.tenant,
+        "UPDATE jobs SET lease_expire_time = $3 WHERE tenant_id = $1 AND id = $2",
+        [job.id.0.into(), expire_time.into()],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Ends a job.
 pub(super) async fn end(tx: &DatabaseTransaction, row: &jobs::Model, state: &str, now: i64) -> Outcome<()> {
     sql::for_tenant(
