@@ -83,16 +83,19 @@ impl Housekeeping {
     }
 
     async fn remove_uploads(&self, left_over: bool) -> Result<u64> {
-        let mut removed = 0;
+        let (mut removed, mut failed) = (0, None);
         loop {
             let dead = self.ports.uploads.expired_uploads(left_over, UPLOADS).await?;
-            let full = dead.len() >= UPLOADS as usize;
+            let before = removed;
             for upload in &dead {
-                ingestion::remove_dead(&self.ports, upload).await?;
-                removed += 1;
+                // One that cannot be removed is the first of the next sweep again; it keeps none from being removed.
+                match ingestion::remove_dead(&self.ports, upload).await {
+                    Ok(()) => removed += 1,
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
-            if !full {
-                return Ok(removed);
+            if dead.len() < UPLOADS as usize || removed == before {
+                return failed.map_or(Ok(removed), Err);
             }
         }
     }

@@ -58,6 +58,13 @@ impl Ingestion {
             Err(error) if error.reason() == "UPLOAD_CONFLICT" => {
                 Err(wrong_offset(self.get_upload(context, id).await?.committed).with_source(error))
             }
+            Err(error) if error.reason() == "UPLOAD_NOT_FOUND" => {
+                // It ended while the bytes were stored, and whoever ended it has removed what was there then.
+                if let Err(left) = self.ports.objects.delete(&key).await {
+                    tracing::warn!(upload_id = %id, reason = left.reason(), error = ?left, "bytes of an ended upload are left over");
+                }
+                Err(error)
+            }
             Err(error) => Err(error),
         }
     }

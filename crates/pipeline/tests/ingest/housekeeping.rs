@@ -84,10 +84,10 @@ async fn a_sweep_removes_expired_uploads_and_leaves_those_that_go_on() {
 async fn an_expired_lease_is_taken_back() {
     let world = World::new().await;
     world.upload("a.txt", "text").await.expect("an upload");
-    let lease = world.claim(Duration::from_millis(50)).await.expect("a job");
+    let lease = world.claim(Duration::from_secs(1)).await.expect("a job");
     world.housekeeping.reap().await.expect("a look");
     assert!(world.claim(LEASE).await.is_none(), "the lease holds");
-    tokio::time::sleep(Duration::from_millis(80)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     world.housekeeping.reap().await.expect("a look");
     let again = world.claim(LEASE).await.expect("taken back");
     assert_eq!((again.job.id, again.job.interruptions), (lease.job.id, 1));

@@ -5,6 +5,7 @@ mod housekeeping;
 mod idempotency;
 mod identity;
 mod lifecycle;
+mod meddling;
 mod pieces;
 mod stages;
 mod uploads;

@@ -225,7 +225,7 @@ pub fn ingest_settings() -> IngestSettings {
     }
 }
 
-fn answer_settings() -> AnswerSettings {
+pub fn answer_settings() -> AnswerSettings {
     AnswerSettings {
         max_question_chars: 1000,
         max_tokens: 100,
