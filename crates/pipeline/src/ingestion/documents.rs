@@ -66,8 +66,9 @@ impl Ingestion {
         let tenant = context.principal.tenant;
         let document = self.ports.catalog.retry(tenant, id, JobId::new(), &context.trace_id).await?;
         // Which stage failed is the catalog's knowledge; a wake-up too many costs a look.
-        self.ports.wake(Stage::ProcessDocument).await;
-        self.ports.wake(Stage::EmbedDocument).await;
+        for stage in Stage::ALL {
+            self.ports.wake(stage).await;
+        }
         self.watching.changed();
         self.view(tenant, document).await
     }
