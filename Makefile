@@ -9,7 +9,7 @@ export VECTRION_ASSETS_DIR ?= $(VECTRION_CACHE_DIR)/assets
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 
-.PHONY: help demo build test lint assets check-rust fmt test-tools samples clean
+.PHONY: help demo build test lint assets check-rust fmt test-tools samples bench bench-peers bench-readme clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,6 +37,16 @@ assets: ## fetch pdfium, ONNX Runtime and the embedding model, pinned by SHA-256
 
 test-tools: ## set up what the tests of the example programs need (Python, Node, grpcurl)
 	@scripts/test_tools.sh
+
+# make bench [DATA="DIRECTORY…"] [ONLY=extraction,chunking,embedding,ingest,retrieval,answers,scifact] [FULL=1]
+bench: check-rust assets ## measure the program, print the figures (DATA=DIRECTORY… names other data)
+	@python3 scripts/bench/main.py $(if $(ONLY),--only $(ONLY)) $(if $(FULL),--full) $(if $(SKIP_BUILD),--skip-build) $(DATA)
+
+bench-peers: check-rust assets ## measure Haystack and the program on the same PDFs (DATA=DIRECTORY…)
+	@python3 scripts/bench/peers.py $(if $(SKIP_BUILD),--skip-build) $(DATA)
+
+bench-readme: ## put the last figures into README.md
+	@python3 scripts/bench/readme.py
 
 samples: ## make the sample documents again
 	@python3 scripts/make_samples.py

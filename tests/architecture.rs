@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("vectrion-server", &["vectrion-core", "vectrion-pipeline", "vectrion"]),
     ("vectrion-cli", &["vectrion-core", "vectrion-server", "vectrion-runtime", "vectrion"]),
+    ("vectrion-bench", &["vectrion"]),
 ];
 
 /// Packages that must not be among a package's dependencies, however far.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Bare is one session of as many threads as the embedder has, run with batches of 8 times 256 tokens. The two take
-//! turns, so that both see the same machine.
+//! turns, so that both see the same machine. The last line is JSON.
 
 use std::{
     num::NonZero,
@@ -62,6 +62,19 @@ fn main() -> AnyResult<()> {
 
     let ingest = runtime.block_on(async { query_latency(embedder).await })?;
     println!("query p50 {:.2?} alone, {:.2?} while passages are embedded", ingest.0, ingest.1);
+    println!(
+        "{}",
+        serde_json::json!({
+            "variant": variant.to_string(),
+            "threads": settings.threads,
+            "chunks_per_s": ours,
+            "bare_chunks_per_s": theirs,
+            "tokens_per_chunk": TOKENS,
+            "loaded_mb": resident,
+            "query_ms": ingest.0.as_secs_f64() * 1e3,
+            "query_ms_while_ingesting": ingest.1.as_secs_f64() * 1e3,
+        })
+    );
     Ok(())
 }
 
