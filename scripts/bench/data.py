@@ -16,6 +16,7 @@ from programs import ROOT
 
 OWN_DOCUMENTS = ROOT / "examples" / "documents"
 OWN_TEXTS = ROOT / "scripts" / "samples"
+OWN_REPEATS = 30
 OWN_QUESTIONS = ROOT / "examples" / "questions.txt"
 
 
@@ -43,7 +44,8 @@ class Data:
     def flat_copy(self, into, extraction=False):
         """The PDFs side by side in one directory, numbered, since names may repeat."""
         into.mkdir(parents=True)
-        files = self.pdfs(extraction)
+        # The project's own are few pages: several times over, so that reading them takes a measurable time.
+        files = self.pdfs(extraction) * (OWN_REPEATS if self.is_own and extraction else 1)
         for number, path in enumerate(files):
             shutil.copyfile(path, into / f"{number:03}-{path.name}")
         return len(files)

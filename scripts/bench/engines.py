@@ -33,7 +33,7 @@ def chunking(bench):
     with tempfile.TemporaryDirectory(prefix="vectrion-bench-") as directory:
         file = Path(directory) / "text.txt"
         file.write_text("\n\n".join(bench.data.texts()), encoding="utf-8")
-        found = measure("examples/chunking", 400, file)
+        found = measure("examples/chunking", 200, file)
     theirs = found["text_splitter_mb_per_s"]
     bench.report.add(
         "chunking",
