@@ -26,6 +26,8 @@ pub struct TextSettings {
     pub max_markdown_bytes: u64,
     /// Characters of text taken from one file at the most.
     pub max_characters: usize,
+    /// Whether elements of HTML that a reader of the page does not see are left out. Invisible characters always are.
+    pub drop_hidden_text: bool,
     /// Longest time for one file.
     pub timeout: Duration,
 }
@@ -37,6 +39,7 @@ impl Default for TextSettings {
             max_html_bytes: 32 << 20,
             max_markdown_bytes: 8 << 20,
             max_characters: 50_000_000,
+            drop_hidden_text: true,
             timeout: Duration::from_secs(30),
         }
     }
@@ -111,17 +114,23 @@ fn limit(message: impl Into<String>) -> Error {
     Error::precondition("EXTRACTION_LIMIT", message)
 }
 
-/// What reading one file may cost.
+/// What reading one file may cost, and whether its hidden text is read.
 pub(crate) struct Budget {
     deadline: Instant,
     timeout: Duration,
     max_characters: usize,
+    drop_hidden_text: bool,
 }
 
 impl Budget {
     fn of(settings: &TextSettings) -> Self {
         let timeout = settings.timeout;
-        Self { deadline: Instant::now() + timeout, timeout, max_characters: settings.max_characters }
+        Self {
+            deadline: Instant::now() + timeout,
+            timeout,
+            max_characters: settings.max_characters,
+            drop_hidden_text: settings.drop_hidden_text,
+        }
     }
 
     /// Whether there is time left.

@@ -36,7 +36,9 @@ impl DocumentSettings {
         settings.pdf.memory_bytes = self.pdf_memory_mib.saturating_mul(1 << 20);
         settings.pdf.max_pages = self.max_pages;
         settings.pdf.max_characters = self.max_chars;
+        settings.text.max_characters = usize::try_from(self.max_chars).unwrap_or(usize::MAX);
         settings.pdf.find_hidden_text = self.drop_hidden_text;
+        settings.text.drop_hidden_text = self.drop_hidden_text;
         settings.chunks.overlap_tokens = self.chunk_overlap_tokens;
         settings
     }
@@ -88,5 +90,27 @@ pub(super) async fn examine(config: &Config, assets: &Path) -> Finding {
             Finding::good(WHAT, format!("read in child processes with limits; {}", held.join(", ")))
         }
         Err(error) => Finding::bad(WHAT, format!("{} ({})", error.message(), error.reason())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_for_every_kind_of_file() {
+        let settings = DocumentSettings {
+            pdf_processes: 0,
+            pdf_timeout_s: 50,
+            pdf_memory_mib: 512,
+            max_pages: 7,
+            max_chars: 1234,
+            drop_hidden_text: false,
+            chunk_overlap_tokens: 32,
+        };
+        let settings = settings.resolve(Path::new("assets"));
+        assert_eq!((settings.pdf.max_characters, settings.text.max_characters), (1234, 1234));
+        assert_eq!((settings.pdf.find_hidden_text, settings.text.drop_hidden_text), (false, false));
+        assert_eq!(settings.pdf.max_pages, 7);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     },
     sheet::Sheet,
     stack::{Open, OwnEffect, Stack},
-    style::{Color, Style},
+    style::{Color, Inherited, Style},
     table::Tables,
 };
 use crate::text::{Budget, writer::BlockWriter};
@@ -54,6 +54,8 @@ pub(in super::super) struct Page<'b> {
     linked_sheet: bool,
     /// The element just opened is preformatted: a line end right behind its tag is not shown.
     skip_line_end: bool,
+    /// What a reader of the page does not see is left out.
+    drop_hidden_text: bool,
 }
 
 /// An open list: the number of its next item, if it is numbered.
@@ -75,6 +77,7 @@ impl<'b> Page<'b> {
             sheet_text: None,
             linked_sheet: false,
             skip_line_end: false,
+            drop_hidden_text: budget.drop_hidden_text,
         }
     }
 
@@ -464,6 +467,11 @@ impl<'b> Page<'b> {
             style = style.or(&self.sheet.style_of(name, id, classes));
         }
         hidden |= style.hides_all() || (by_default && style.displays() != Some(true));
+        if !self.drop_hidden_text {
+            // A template is a part of a program: no text that anybody hid.
+            noise |= *name == local_name!("template");
+            return OwnEffect { hidden: false, noise, inherited: Inherited::default() };
+        }
         if matches!(*name, local_name!("html") | local_name!("body")) {
             // Pages hide all of themselves until their scripts have run; a page that stayed so would have no reader.
             return OwnEffect { hidden: false, noise, inherited: style.inherited.colors() };

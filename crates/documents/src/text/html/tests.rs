@@ -1,5 +1,8 @@
 use super::super::tests::{outline, read_ok, warnings};
-use crate::sniff::MediaType;
+use crate::{
+    sniff::MediaType,
+    text::{TextSettings, read},
+};
 
 fn page(html: &str) -> Vec<String> {
     outline(&read_ok(html, MediaType::Html))
@@ -139,4 +142,19 @@ fn words_of_neighbouring_blocks_stay_apart() {
         page("<div>a</div><div>b</div><span>c</span><span>d</span><button>e</button>f"),
         ["P a", "P b", "P cd e f"]
     );
+}
+
+#[test]
+fn hidden_text_is_kept_where_the_settings_say_so() {
+    let html = "<p>seen<p style='display:none'>not<br>displayed<p hidden>hidden<p style='color:#fff'>white
+        <span aria-hidden=true>icon</span><template>part</template><script>code()</script>";
+    let dropped = read_ok(html, MediaType::Html);
+    assert_eq!((outline(&dropped), warnings(&dropped)), (vec!["P seen".to_owned()], vec!["HIDDEN_TEXT_DROPPED"]));
+    let keep = TextSettings { drop_hidden_text: false, ..TextSettings::default() };
+    let kept = read(html.as_bytes(), MediaType::Html, &keep).expect("readable");
+    assert_eq!(outline(&kept), ["P seen", "P not\ndisplayed", "P hidden", "P white icon"]);
+    assert_eq!(warnings(&kept), [""; 0]);
+    let markdown = "seen\n\n<div style='display:none'>\n\nnot *displayed*\n\n</div>";
+    let kept = read(markdown.as_bytes(), MediaType::Markdown, &keep).expect("readable");
+    assert_eq!(outline(&kept), ["P seen", "P not displayed"]);
 }
