@@ -116,8 +116,8 @@ impl DocumentParser for FileParser {
         }
     }
 
-    async fn chunk(&self, extracted: &Extracted) -> Result<Vec<ChunkDraft>> {
-        let (chunker, extracted) = (Arc::clone(&self.chunker), extracted.clone());
+    async fn chunk(&self, extracted: Arc<Extracted>) -> Result<Vec<ChunkDraft>> {
+        let chunker = Arc::clone(&self.chunker);
         let crashed =
             |panic| Error::internal("CHUNKER_CRASHED", "the document could not be cut into chunks").with_source(panic);
         self.pool.run(move || chunker.chunk(&extracted)).await.map_err(crashed)?
@@ -134,8 +134,9 @@ fn read_file(path: &Path, kind: MediaType, settings: &TextSettings) -> Result<Ve
         Error::unavailable("DOCUMENT_UNREADABLE", "the stored file could not be opened: try again").with_source(error)
     };
     let file = File::open(path).map_err(unreadable)?;
-    text::check_size(file.metadata().map_err(unreadable)?.len(), kind, settings)?;
-    let mut bytes = Vec::new();
+    let length = file.metadata().map_err(unreadable)?.len();
+    text::check_size(length, kind, settings)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
     file.take(settings.max_bytes(kind).saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }

@@ -16,7 +16,7 @@ async fn read(name: &str) -> (Extracted, Vec<ChunkDraft>) {
     let extracted = parser.parse(&path, &media_type, &|_, _| {}).await.expect("readable");
     assert_extracted(&extracted);
     assert_eq!(extracted.warnings, [], "{name}");
-    let chunks = parser.chunk(&extracted).await.expect("chunked");
+    let chunks = parser.chunk(Arc::new(extracted.clone())).await.expect("chunked");
     (extracted, chunks)
 }
 

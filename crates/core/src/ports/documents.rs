@@ -1,6 +1,6 @@
 //! Reading files.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -30,7 +30,7 @@ pub trait DocumentParser: Send + Sync {
 
     /// Cuts text into chunks, in order. Every visible character of the text is in at least one chunk; no chunk has
     /// more tokens than the embedding model takes.
-    async fn chunk(&self, extracted: &Extracted) -> Result<Vec<ChunkDraft>>;
+    async fn chunk(&self, extracted: Arc<Extracted>) -> Result<Vec<ChunkDraft>>;
 
     /// Name and settings of the chunker; another value makes other chunks, and another index generation.
     fn chunker_version(&self) -> &str;

@@ -5,6 +5,7 @@
 //! itself. Cuts fall between sections first, then paragraphs, items of lists, rows, sentences, words. A heading stays
 //! with what follows it; small sections under one parent share a chunk.
 
+mod cuts;
 mod outline;
 mod place;
 mod sentences;

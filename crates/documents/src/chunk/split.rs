@@ -5,6 +5,7 @@ use std::ops::Range;
 use vectrion_core::{Result, extraction::BlockKind};
 
 use super::{
+    cuts::{Cut, Cuts, cost},
     outline::{Outline, Section},
     sentences::sentence_starts,
     tokens::TokenMap,
@@ -30,25 +31,6 @@ pub(super) struct Splitter<'d> {
     tokens: &'d TokenMap<'d>,
     outline: &'d Outline,
     limits: Limits,
-}
-
-/// A place where the structure lets text be cut: the start of what follows.
-#[derive(Clone, Copy, Debug)]
-struct Cut {
-    at: usize,
-    cost: f32,
-    between_blocks: bool,
-}
-
-/// What a cut costs, beside its distance from the length aimed at (as a share of that length).
-mod cost {
-    pub(super) const BLOCK: f32 = 0.0;
-    pub(super) const ITEM: f32 = 0.1;
-    pub(super) const ROW: f32 = 0.15;
-    pub(super) const SENTENCE: f32 = 0.35;
-    /// Between a line that announces something and what it announces.
-    pub(super) const ANNOUNCED: f32 = 0.4;
-    pub(super) const LINE: f32 = 0.5;
 }
 
 /// The cheapest cut so far.
@@ -148,13 +130,13 @@ impl<'d> Splitter<'d> {
     /// Cuts a section that is too long for one chunk.
     fn split_section(&self, section: &Section, emit: Emit<'_>) -> Result<()> {
         let range = self.outline.range(std::slice::from_ref(section));
-        let cuts = self.structural_cuts(section);
+        let mut cuts = Cuts::new(self.text, &self.outline.pieces[section.pieces.clone()]);
         let (mut start, mut done) = (range.start, range.start);
         while !self.fits(&(start..range.end))? {
-            let at = self.next_cut(&cuts, start, done, range.end)?;
+            let at = self.next_cut(cuts.between(start, start + self.limits.bytes), start, done, range.end)?;
             emit(self.trimmed(start..at), &section.path)?;
             done = at + (self.text[at..].len() - self.text[at..].trim_start().len());
-            start = self.overlap_start(&cuts, start, done);
+            start = self.overlap_start(cuts.between(start, done), start, done);
         }
         emit(start..range.end, &section.path)
     }
@@ -270,34 +252,6 @@ impl<'d> Splitter<'d> {
             let is_running = matches!(piece.kind, BlockKind::Paragraph | BlockKind::ListItem | BlockKind::Quote);
             is_running && at < piece.range.end
         })
-    }
-
-    /// The places between and inside the blocks of a section where its structure lets it be cut.
-    fn structural_cuts(&self, section: &Section) -> Vec<Cut> {
-        let pieces = &self.outline.pieces[section.pieces.clone()];
-        let mut cuts = Vec::with_capacity(pieces.len());
-        for (index, piece) in pieces.iter().enumerate() {
-            let inside = &self.text[piece.range.clone()];
-            let line_cost =
-                if matches!(piece.kind, BlockKind::Table | BlockKind::Code) { cost::ROW } else { cost::LINE };
-            for (end, _) in inside.match_indices('\n') {
-                let line = &inside[end + 1..];
-                if piece.kind != BlockKind::Code || !line.starts_with('\n') {
-                    let at = piece.range.end - line.trim_start_matches(['\n', '\r']).len();
-                    cuts.push(Cut { at, cost: line_cost, between_blocks: false });
-                }
-            }
-            let Some(next) = pieces.get(index + 1) else { break };
-            let cost = match (piece.kind, next.kind) {
-                // A heading stays with what follows it.
-                (BlockKind::Heading(_), _) => continue,
-                (BlockKind::ListItem, BlockKind::ListItem) => cost::ITEM,
-                _ if inside.ends_with([':', '：']) => cost::ANNOUNCED,
-                _ => cost::BLOCK,
-            };
-            cuts.push(Cut { at: next.range.start, cost, between_blocks: true });
-        }
-        cuts
     }
 
     /// Without the white space at its end.

@@ -34,7 +34,7 @@ async fn text_goes_from_file_to_chunks() {
         let (extracted, progress) = parse(&parser, name, bytes.as_bytes()).await.expect("readable");
         assert_eq!(extracted.title.as_deref(), Some("VALVES"), "{name}");
         assert_eq!(progress, [(1, 1)]);
-        let chunks = parser.chunk(&extracted).await.expect("chunked");
+        let chunks = parser.chunk(Arc::new(extracted)).await.expect("chunked");
         assert!(chunks.len() > 3, "{name}");
         assert!(chunks[0].text.starts_with("VALVES\n\nThe valve"), "{name}: {:?}", chunks[0].text);
         assert!(chunks.iter().all(|chunk| chunk.heading_path == ["VALVES"] && chunk.page_start == 1));

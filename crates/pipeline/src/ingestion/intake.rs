@@ -193,7 +193,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, sync::Arc};
 
     use async_trait::async_trait;
     use futures::stream;
@@ -217,7 +217,7 @@ mod tests {
             Err(Error::internal("NOT_HERE", "sniffs only"))
         }
 
-        async fn chunk(&self, _extracted: &Extracted) -> Result<Vec<ChunkDraft>> {
+        async fn chunk(&self, _extracted: Arc<Extracted>) -> Result<Vec<ChunkDraft>> {
             Err(Error::internal("NOT_HERE", "sniffs only"))
         }
 

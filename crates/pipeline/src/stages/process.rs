@@ -37,11 +37,11 @@ impl Stages {
         let pages = |done, total| {
             hold.progress(|progress| (progress.pages_done, progress.pages_total) = (done, total));
         };
-        let extracted = self.ports.parser.parse(file.path(), &document.content_type, &pages).await?;
+        let extracted = Arc::new(self.ports.parser.parse(file.path(), &document.content_type, &pages).await?);
         drop(file);
         step!("process::extracted");
 
-        let drafts = self.ports.parser.chunk(&extracted).await?;
+        let drafts = self.ports.parser.chunk(Arc::clone(&extracted)).await?;
         if drafts.is_empty() {
             return Err(Error::precondition("NO_TEXT", "the document holds no text that could be indexed"));
         }
@@ -61,8 +61,7 @@ impl Stages {
     }
 
     /// Stores the text before the commit: a version with chunks has its text.
-    async fn store_text(&self, document: &Document, extracted: Extracted) -> Result<()> {
-        let extracted = Arc::new(extracted);
+    async fn store_text(&self, document: &Document, extracted: Arc<Extracted>) -> Result<()> {
         let json = tokio::task::spawn_blocking(move || serde_json::to_vec(&*extracted))
             .await
             .map_err(|error| {

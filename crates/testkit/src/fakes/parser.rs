@@ -1,6 +1,6 @@
 //! A parser of plain text.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use vectrion_core::{
@@ -65,9 +65,9 @@ impl DocumentParser for ParagraphParser {
         Ok(extracted)
     }
 
-    async fn chunk(&self, extracted: &Extracted) -> Result<Vec<ChunkDraft>> {
+    async fn chunk(&self, extracted: Arc<Extracted>) -> Result<Vec<ChunkDraft>> {
         let join = self.join.load(std::sync::atomic::Ordering::SeqCst).max(1);
-        extracted.blocks.chunks(join).map(|blocks| draft(extracted, blocks)).collect()
+        extracted.blocks.chunks(join).map(|blocks| draft(&extracted, blocks)).collect()
     }
 
     fn chunker_version(&self) -> &str {
