@@ -24,6 +24,10 @@ use crate::assets::{MODEL, model_file};
 /// Tokens that the model takes with the special tokens `[CLS]` and `[SEP]`, by its own configuration.
 pub(crate) const SEQUENCE_LENGTH: usize = 256;
 
+/// Bytes before and behind a character that acts on its neighbours which the reference is asked about, at the most. It
+/// takes a hundred times their size in memory, and no text in any language has so many without white space.
+const MAX_STRETCH_BYTES: usize = 64 * 1024;
+
 /// The tokenizer of all-MiniLM-L6-v2.
 ///
 /// Text that spells a special token, such as `[SEP]`, is that token, as in the reference.
@@ -125,6 +129,10 @@ impl MiniLmTokenizer {
                 }
                 Character::Removed => {}
                 Character::Irregular => {
+                    if at - stretch.0 > MAX_STRETCH_BYTES {
+                        output.finish_word(&self.vocabulary);
+                        stretch = (at, output.tokens.ids.len());
+                    }
                     let end = self.end_of_stretch(text, next..part.end);
                     output.truncate(stretch.1);
                     self.encode_by_reference(text, stretch.0..end, output)?;
@@ -142,7 +150,7 @@ impl MiniLmTokenizer {
     fn end_of_stretch(&self, text: &str, rest: Range<usize>) -> usize {
         text[rest.clone()]
             .char_indices()
-            .find(|(_, c)| *self.characters.get(*c) == Character::Separator)
+            .find(|(at, c)| *at >= MAX_STRETCH_BYTES || *self.characters.get(*c) == Character::Separator)
             .map_or(rest.end, |(position, _)| rest.start + position)
     }
 
@@ -227,10 +235,23 @@ struct Word {
 }
 
 impl Word {
+    /// Bytes that are kept of one word. A word of so many has more characters than the vocabulary's longest may have, so
+    /// that it is one unknown token, of which only the end still counts.
+    const MAX_BYTES: usize = 16 * 1024;
+
     #[inline]
     fn push(&mut self, source: Range<usize>, normalised: &[u8]) {
         if self.bytes.is_empty() {
             self.start = source.start;
+        }
+        if self.bytes.len() >= Self::MAX_BYTES {
+            if self.sources.is_empty() {
+                self.sources.extend((self.start..self.start + self.bytes.len()).map(|byte| byte..byte + 1));
+            }
+            if let Some(last) = self.sources.last_mut() {
+                *last = source;
+            }
+            return;
         }
         if self.sources.is_empty() {
             if source.len() == 1 && normalised.len() == 1 && source.start == self.start + self.bytes.len() {

@@ -61,6 +61,24 @@ fn ids_and_offsets_are_the_reference_s_on_awkward_texts() {
 }
 
 #[test]
+fn endless_words_are_one_unknown_token() {
+    for (word, times) in [("a", 40_000), ("é", 20_000), ("ab각", 9_000), ("ж", 8_192)] {
+        let endless = word.repeat(times);
+        assert_same(&format!("before {endless} after"));
+        assert_same(&format!("{endless}!{endless}"));
+    }
+}
+
+#[test]
+fn endless_text_whose_characters_act_on_each_other_is_read_in_parts() {
+    let endless = format!("{}\u{302E}", "가".repeat(40_000)).repeat(3);
+    let tokens = TOKENIZER.encode(&format!("before {endless} after")).unwrap();
+    let (first, last) = (&tokens.offsets[0], &tokens.offsets[tokens.offsets.len() - 1]);
+    assert_eq!((first.clone(), last.len()), (0..6, 5));
+    assert!(tokens.offsets.windows(2).all(|pair| pair[0].end <= pair[1].start), "{:?}", tokens.offsets);
+}
+
+#[test]
 fn ids_and_offsets_are_the_reference_s_for_every_kind_of_character() {
     // All of the first blocks, then a sample: dense where scripts are, sparse in ideographs, syllables and the planes
     // beyond.
