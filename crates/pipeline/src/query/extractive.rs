@@ -24,6 +24,10 @@ const SAME_MEANING: f32 = 0.92;
 const SHORT_PLACE: usize = 160;
 /// What a word of the question that only stands in the heading above counts.
 const HEADING_SHARE: f32 = 0.6;
+/// What sharing all words of the question counts beside meaning, whose cosine is 1 at the most.
+const WORDS_SHARE: f32 = 0.5;
+/// Meaning and shared words of a sentence that answers, at the least.
+const LEAST_FIT: f32 = 0.5;
 /// Lengths of a sentence worth quoting, in characters.
 const LENGTHS: std::ops::RangeInclusive<usize> = 6..=700;
 
@@ -73,15 +77,17 @@ pub(super) async fn answer(ports: &Ports, question: &str, passages: &[Passage]) 
     texts.push(question.to_owned());
     let vectors = ports.embedder.embed_texts(&texts).await?;
     let Some((asked, vectors)) = vectors.split_last() else { return Ok(Vec::new()) };
-    let mut scored: Vec<(f32, usize)> = candidates
-        .iter()
-        .zip(vectors)
-        .map(|(candidate, vector)| score(candidate, cosine(asked, vector)))
-        .zip(0..)
-        .collect();
+    let meanings: Vec<f32> = vectors.iter().map(|vector| cosine(asked, vector)).collect();
+    let mut scored: Vec<(f32, usize)> =
+        candidates.iter().zip(&meanings).map(|(candidate, meaning)| score(candidate, *meaning)).zip(0..).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
 
-    let best = scored[0].0;
+    let (best, first) = scored[0];
+    let (meaning, shared) = (meanings[first], candidates[first].shared);
+    tracing::debug!(meaning, shared, score = best, sentences = candidates.len(), "best sentence for a question");
+    if !fits(meaning, shared) {
+        return Ok(Vec::new());
+    }
     let mut chosen: Vec<usize> = Vec::new();
     for (score, index) in scored {
         let is_new = chosen.iter().all(|other| cosine(&vectors[*other], &vectors[index]) < SAME_MEANING);
@@ -255,7 +261,13 @@ fn score(candidate: &Candidate<'_>, meaning: f32) -> f32 {
         (false, false) => -0.2,
     };
     let asks_back = if text.ends_with('?') { -0.2 } else { 0.0 };
-    meaning + 0.5 * candidate.shared + by_rank + form + asks_back
+    meaning + WORDS_SHARE * candidate.shared + by_rank + form + asks_back
+}
+
+/// Whether a sentence is near enough to the question to be an answer to it, by meaning, by the words they share, or by some
+/// of both. The passage around it was found for its subject; when no sentence in it says more, nothing answers.
+fn fits(meaning: f32, shared: f32) -> bool {
+    meaning + WORDS_SHARE * shared >= LEAST_FIT
 }
 
 /// Of vectors of unit length.
