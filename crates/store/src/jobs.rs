@@ -129,6 +129,10 @@ impl Jobs for Store {
         Ok(depth::queues(self.reader()).await?)
     }
 
+    async fn tenant_queue_depths(&self, tenant: TenantId) -> Result<Vec<QueueDepth>> {
+        Ok(depth::tenant_queues(self.reader(), tenant).await?)
+    }
+
     async fn purge_jobs(&self, keep_ms: i64) -> Result<u64> {
         Ok(depth::purge(self, keep_ms).await?)
     }

@@ -152,8 +152,11 @@ pub trait Jobs: Send + Sync {
     /// Workers heard of within `within`, with the jobs they hold.
     async fn list_workers(&self, within: Duration) -> Result<Vec<Worker>>;
 
-    /// Depth of each stage's queue, every stage once.
+    /// Depth of each stage's queue over all tenants, every stage once.
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>>;
+
+    /// Depth of each stage's queue as far as it is this tenant's, every stage once.
+    async fn tenant_queue_depths(&self, tenant: TenantId) -> Result<Vec<QueueDepth>>;
 
     /// Removes ended jobs older than `keep_ms` milliseconds that have no dead letter, and forgets workers not heard of for
     /// as long. Returns how many jobs.

@@ -23,7 +23,9 @@ impl Administration {
         names::check_description(description)?;
         let tenant = self.resolve_tenant(context, tenant).await?;
         let model = self.ports.embedder.model();
-        self.ports.directory.create_collection(tenant, CollectionId::new(), name, description, model).await
+        let made =
+            self.ports.directory.create_collection(tenant, CollectionId::new(), name, description, model).await?;
+        Ok(self.ports.with_model(made))
     }
 
     /// A collection.
@@ -45,7 +47,8 @@ impl Administration {
         page: &PageRequest,
     ) -> Result<Page<Collection>> {
         let tenant = self.resolve_tenant(context, tenant).await?;
-        self.ports.directory.list_collections(tenant, page).await
+        let found = self.ports.directory.list_collections(tenant, page).await?;
+        Ok(found.map(|collection| self.ports.with_model(collection)))
     }
 
     /// Changes a collection.
@@ -64,7 +67,8 @@ impl Administration {
         if name.is_none() && description.is_none() {
             return Ok(found);
         }
-        self.ports.directory.update_collection(tenant, found.id, name, description).await
+        let changed = self.ports.directory.update_collection(tenant, found.id, name, description).await?;
+        Ok(self.ports.with_model(changed))
     }
 
     /// Deletes a collection without documents (`FAILED_PRECONDITION`, reason `COLLECTION_NOT_EMPTY`).
@@ -81,6 +85,15 @@ impl Administration {
 }
 
 impl crate::Ports {
+    /// The collection with the model that its documents are embedded by: the installation's where none was stored with
+    /// it, as with the collection that comes with a tenant.
+    fn with_model(&self, collection: Collection) -> Collection {
+        if collection.embedding_model.is_empty() {
+            return Collection { embedding_model: self.embedder.model().to_owned(), ..collection };
+        }
+        collection
+    }
+
     /// A collection of this tenant. A missing one, and one of another tenant, is `NOT_FOUND`, reason
     /// `COLLECTION_NOT_FOUND`.
     pub(crate) async fn find_collection(
@@ -92,7 +105,7 @@ impl crate::Ports {
             CollectionRef::Id(id) => self.directory.collection(tenant, *id).await?,
             CollectionRef::Name(name) => self.directory.collection_by_name(tenant, name).await?,
         };
-        found.ok_or_else(|| {
+        found.map(|collection| self.with_model(collection)).ok_or_else(|| {
             let named = match collection {
                 CollectionRef::Id(id) => id.to_string(),
                 CollectionRef::Name(name) => name.clone(),

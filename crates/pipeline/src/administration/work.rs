@@ -80,8 +80,13 @@ impl Administration {
         Ok(job)
     }
 
-    /// Depth of every stage's queue.
-    pub async fn queue_depths(&self) -> Result<Vec<QueueDepth>> {
-        self.ports.jobs.queue_depths().await
+    /// Depth of every stage's queue: of all tenants for an operator, of the caller's own for everybody else.
+    pub async fn queue_depths(&self, context: &CallContext) -> Result<Vec<QueueDepth>> {
+        match context.principal.role {
+            Role::Operator => self.ports.jobs.queue_depths().await,
+            Role::Admin | Role::Editor | Role::User => {
+                self.ports.jobs.tenant_queue_depths(context.principal.tenant).await
+            }
+        }
     }
 }

@@ -110,10 +110,28 @@ async fn marks(world: &World) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn queues_are_told_of_as_far_as_they_are_the_callers() {
+    let world = World::new().await;
+    let operator = world.context_of(world.tenant, Role::Operator);
+    let other = world.administration.create_tenant(&operator, "other").await.expect("a tenant").id;
+    world.upload("a.txt", "waits to be read").await.expect("uploaded");
+    for (tenant, role, waiting) in
+        [(world.tenant, Role::Admin, 1), (other, Role::Admin, 0), (other, Role::User, 0), (other, Role::Operator, 1)]
+    {
+        let depths = world.administration.queue_depths(&world.context_of(tenant, role)).await.expect("depths");
+        assert_eq!(depths.iter().map(|depth| depth.ready + depth.running).sum::<u64>(), waiting, "{role:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn collections_are_made_changed_and_deleted() {
     let world = World::new().await;
     let admin = world.context_of(world.tenant, Role::Admin);
     let own = named("");
+    let first = world.administration.get_collection(&admin, &own, &CollectionRef::parse("")).await.expect("`default`");
+    assert_eq!(first.embedding_model, "words", "that of the installation");
+    let listed = world.administration.list_collections(&admin, &own, &PageRequest::first()).await.expect("a list");
+    assert_eq!(listed.items, [first]);
     let made = world.administration.create_collection(&admin, &own, "ledgers", "of the guild").await.expect("made");
     assert_eq!((made.embedding_model.as_str(), made.description.as_str()), ("words", "of the guild"));
     for reference in [CollectionRef::parse("ledgers"), CollectionRef::Id(made.id)] {

@@ -333,8 +333,8 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::GetServerInfoRequest>,
     ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
-        unary(request, |_, _| async move {
-            let queues = self.administration.queue_depths().await?;
+        unary(request, |call, _| async move {
+            let queues = self.administration.queue_depths(&call.context).await?;
             Ok(encode::server_info(&self.ports, &self.info, self.max_document_bytes, self.start_time, queues))
         })
         .await

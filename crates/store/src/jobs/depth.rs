@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use vectrion_core::{job::Stage, ports::jobs::QueueDepth};
+use vectrion_core::{ids::TenantId, job::Stage, ports::jobs::QueueDepth};
 
 use crate::{Store, failure::Outcome, rows, sql, time};
 
@@ -37,9 +37,10 @@ struct Depth {
     oldest: Option<i64>,
 }
 
+/// Over all tenants.
 pub(super) async fn queues<C: ConnectionTrait>(connection: &C) -> Outcome<Vec<QueueDepth>> {
     let now = time::now(connection).await?;
-    let depths: Vec<Depth> = sql::across_tenants(
+    let depths = sql::across_tenants(
         "SELECT stage, CAST(SUM(CASE WHEN run_time <= $1 THEN 1 ELSE 0 END) AS BIGINT) AS ready,
                 CAST(SUM(CASE WHEN run_time > $1 THEN 1 ELSE 0 END) AS BIGINT) AS delayed,
                 CAST(0 AS BIGINT) AS running, MIN(run_time) AS oldest
@@ -51,7 +52,30 @@ pub(super) async fn queues<C: ConnectionTrait>(connection: &C) -> Outcome<Vec<Qu
     )
     .all(connection)
     .await?;
-    Ok(Stage::ALL
+    Ok(by_stage(&depths, now))
+}
+
+/// Of one tenant.
+pub(super) async fn tenant_queues<C: ConnectionTrait>(connection: &C, tenant: TenantId) -> Outcome<Vec<QueueDepth>> {
+    let now = time::now(connection).await?;
+    let depths = sql::for_tenant(
+        tenant,
+        "SELECT stage, CAST(SUM(CASE WHEN run_time <= $2 THEN 1 ELSE 0 END) AS BIGINT) AS ready,
+                CAST(SUM(CASE WHEN run_time > $2 THEN 1 ELSE 0 END) AS BIGINT) AS delayed,
+                CAST(0 AS BIGINT) AS running, MIN(run_time) AS oldest
+            FROM jobs WHERE tenant_id = $1 AND state = 'pending' GROUP BY stage
+        UNION ALL
+        SELECT stage, CAST(0 AS BIGINT), CAST(0 AS BIGINT), COUNT(*), CAST(NULL AS BIGINT)
+            FROM jobs WHERE tenant_id = $1 AND state = 'running' GROUP BY stage",
+        [now.into()],
+    )
+    .all(connection)
+    .await?;
+    Ok(by_stage(&depths, now))
+}
+
+fn by_stage(depths: &[Depth], now: i64) -> Vec<QueueDepth> {
+    Stage::ALL
         .into_iter()
         .map(|stage| {
             let mut depth = QueueDepth { stage, ready: 0, delayed: 0, running: 0, oldest_ms: 0 };
@@ -63,7 +87,7 @@ pub(super) async fn queues<C: ConnectionTrait>(connection: &C) -> Outcome<Vec<Qu
             }
             depth
         })
-        .collect())
+        .collect()
 }
 
 pub(super) async fn purge(store: &Store, keep_ms: i64) -> Outcome<u64> {

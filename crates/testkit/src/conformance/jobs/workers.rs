@@ -87,6 +87,14 @@ pub async fn the_depth_of_each_queue_is_known<S: Database>(store: Arc<S>) {
     assert_eq!(counts(depth(Stage::DeleteDocument).await), (1, 0, 0));
     let embedding = depth(Stage::EmbedDocument).await;
     assert_eq!((counts(embedding), embedding.oldest_ms), ((0, 0, 0), 0));
+
+    for (tenant, expected) in
+        [(a.tenant, [(1, 1, 0), (0, 0, 0), (0, 0, 0)]), (b.tenant, [(1, 0, 1), (0, 0, 0), (1, 0, 0)])]
+    {
+        let depths = store.tenant_queue_depths(tenant).await.expect("depths");
+        assert_eq!(depths.iter().map(|depth| depth.stage).collect::<Vec<_>>(), Stage::ALL);
+        assert_eq!(depths.into_iter().map(counts).collect::<Vec<_>>(), expected, "a tenant's own");
+    }
 }
 
 pub async fn ended_jobs_are_purged_unless_they_have_a_dead_letter<S: Database>(store: Arc<S>) {
