@@ -1,7 +1,9 @@
 //! Tenants and keys.
 
-use tonic::Code;
-use vectrion::v1::{ListApiKeysRequest, ListTenantsRequest, RevokeApiKeyRequest, Role};
+use tonic::{Code, Request};
+use vectrion::v1::{
+    CreateTenantRequest, ListApiKeysRequest, ListCollectionsRequest, ListTenantsRequest, RevokeApiKeyRequest, Role,
+};
 
 use crate::support::{Client, PATIENCE, TestApp, client::reason};
 
@@ -60,5 +62,38 @@ async fn a_revoked_key_is_refused_within_seconds() {
     let stranger = Client::connect(&app.url, "vk_not_a_key").await;
     let status = stranger.get("00000000-0000-0000-0000-000000000000").await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "INVALID_API_KEY"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_mutation_cut_off_by_its_deadline_is_made_once() {
+    let app = TestApp::start().await;
+    let operator = app.operator().await;
+    for number in 0..30_u64 {
+        let name = format!("tenant-{number}");
+        let request_id = format!("00000000-0000-4000-8000-{number:012}");
+        let request = || Request::new(CreateTenantRequest { name: name.clone(), request_id: request_id.clone() });
+        let mut hurried = request();
+        hurried.set_timeout(std::time::Duration::from_micros(200 * number));
+        let _ = operator.admin.clone().create_tenant(hurried).await;
+        let made = async {
+            loop {
+                match operator.admin.clone().create_tenant(request()).await {
+                    Err(status) if status.code() == Code::Aborted => {
+                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    }
+                    other => return other,
+                }
+            }
+        };
+        let made = tokio::time::timeout(PATIENCE, made).await.expect("it ends").expect("made, now or before");
+        assert_eq!(made.into_inner().tenant.unwrap().name, name);
+    }
+    let all = ListTenantsRequest { page_size: 1000, ..ListTenantsRequest::default() };
+    let tenants = operator.admin.clone().list_tenants(all).await.unwrap().into_inner().tenants;
+    assert_eq!(tenants.len(), 31, "each once, and `default`");
+    let request = ListCollectionsRequest { tenant: "tenant-1".into(), ..ListCollectionsRequest::default() };
+    let collections = operator.admin.clone().list_collections(request).await.unwrap().into_inner().collections;
+    assert!(collections.len() == 1 && !collections[0].embedding_model.is_empty(), "{collections:?}");
     app.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -15,11 +16,11 @@ use vectrion_core::{
     ports::{Idempotency, idempotency::Claimed},
 };
 
-use crate::Ports;
-
-/// After this time a claim whose process died is void. A call that ends in any other way settles its claim or gives it
-/// up, so only a retry right after a crash waits for it.
+/// After this time a claim whose process died is void. A call that is under way renews its claim, and one that ends in
+/// any other way settles it or gives it up, so only a retry right after a crash waits for it.
 const CLAIM_FOR: Duration = Duration::from_secs(60);
+/// Time between renewals.
+const RENEW_EVERY: Duration = Duration::from_secs(15);
 /// Hint to a caller whose first call is still under way.
 const IN_PROGRESS_RETRY: Duration = Duration::from_secs(1);
 
@@ -56,20 +57,22 @@ impl Replayed {
 }
 
 /// Makes the call `make`, unless its request id was used before: then the first success or permanent error of that id is
-/// given back. A transient error, a cancelled call and a dropped future leave the id free.
+/// given back. A transient error leaves the id free.
+///
+/// To be polled to its end: whoever drops it half way cannot know what was done, and leaves the id free all the same. A
+/// call that may lose its caller runs on a task of its own.
 ///
 /// # Errors
 /// Those of `make`; `ALREADY_EXISTS`, reason `REQUEST_ID_REUSED`, if the id was used with another method or other
 /// parameters; `ABORTED`, reason `REQUEST_IN_PROGRESS`, while the first call is under way.
-pub async fn run<F>(ports: &Ports, call: &IdempotentCall, make: F) -> Result<Replayed>
+pub async fn run<F>(known: &Arc<dyn Idempotency>, call: &IdempotentCall, make: F) -> Result<Replayed>
 where
     F: Future<Output = Result<Vec<u8>>>,
 {
     let Some(request) = call.request else {
         return make.await.map(Replayed::Fresh);
     };
-    let claim_ms = i64::try_from(CLAIM_FOR.as_millis()).unwrap_or(i64::MAX);
-    match ports.idempotency.claim_request(call.tenant, request, call.method, call.parameters, claim_ms).await? {
+    match known.claim_request(call.tenant, request, call.method, call.parameters, claim_ms()).await? {
         Claimed::Replay(stored) => replay(&stored),
         Claimed::Reused => Err(Error::already_exists(
             "REQUEST_ID_REUSED",
@@ -84,10 +87,28 @@ where
         .with_metadata("request_id", request.to_string())
         .with_retry_after(IN_PROGRESS_RETRY)),
         Claimed::New => {
-            let claim = Claim { port: Some(Arc::clone(&ports.idempotency)), tenant: call.tenant, request };
-            let outcome = make.await;
+            let claim = Claim { port: Some(Arc::clone(known)), tenant: call.tenant, request };
+            let outcome = tokio::select! {
+                outcome = make => outcome,
+                never = renew(known.as_ref(), call.tenant, request) => match never {},
+            };
             claim.settle(&outcome).await;
             outcome.map(Replayed::Fresh)
+        }
+    }
+}
+
+fn claim_ms() -> i64 {
+    i64::try_from(CLAIM_FOR.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Keeps the claim of a call that is under way, however long it takes.
+async fn renew(known: &dyn Idempotency, tenant: TenantId, request: Uuid) -> Infallible {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        // The next one may succeed; there are several before the claim is void.
+        if let Err(error) = known.renew_request(tenant, request, claim_ms()).await {
+            tracing::warn!(request_id = %request, reason = error.reason(), ?error, "cannot renew the claim of a request");
         }
     }
 }

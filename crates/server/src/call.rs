@@ -11,6 +11,7 @@ mod trace;
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use vectrion_core::tenancy::CallContext;
 
 pub(crate) use self::layer::{Authenticate, CallLayer, Shared};
@@ -21,4 +22,6 @@ use crate::connection::Attendance;
 pub(crate) struct Call {
     pub(crate) context: CallContext,
     pub(crate) attendance: Arc<Attendance>,
+    /// One of the calls that the server has in hand; taken as long as somebody works on it.
+    pub(crate) _place: Option<Arc<OwnedSemaphorePermit>>,
 }

@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::ServiceBuilder;
@@ -25,12 +25,15 @@ use crate::{
     cors,
     error::ServeError,
     health::{self, HealthWatch, Probe},
-    services::{AdminApi, IngestionApi, QueryApi},
+    services::{AdminApi, IngestionApi, Mutations, QueryApi},
     settings::ServerSettings,
 };
 
 /// After the drain, connections are cut; this is the time they get to notice.
 const CUT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Mutations that their callers left get so long to end after the last connection is gone.
+const LAST_MUTATIONS: Duration = Duration::from_secs(5);
 
 /// The use cases that the server offers.
 #[derive(Clone)]
@@ -66,6 +69,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
+    /// Mutations under way, which their callers may have left.
+    tasks: TaskTracker,
 }
 
 impl Server {
@@ -80,14 +85,22 @@ impl Server {
             async move { identity.authenticate(secret.expose_secret()).await }.boxed()
         });
         let probe = health::probe_ports(Arc::clone(&use_cases.ports));
-        let routes = routes(&settings, use_cases, info);
-        Self::assemble(settings, routes, authenticate, probe).await
+        let tasks = TaskTracker::new();
+        let routes = routes(&settings, use_cases, info, tasks.clone());
+        Ok(Self { tasks, ..Self::assemble(settings, routes, authenticate, probe).await? })
     }
 
     /// Looks at what the server depends on in another way than by asking the ports.
     #[must_use]
     pub fn with_probe(mut self, probe: Probe) -> Self {
         self.probe = probe;
+        self
+    }
+
+    /// Waits for these at the end, too.
+    #[cfg(test)]
+    pub(crate) fn with_tasks(mut self, tasks: TaskTracker) -> Self {
+        self.tasks = tasks;
         self
     }
 
@@ -125,7 +138,7 @@ impl Server {
         }
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
         let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
-        Ok(Self { settings, routes, authenticate, reporter, probe, listener, address, tls })
+        Ok(Self { settings, routes, authenticate, reporter, probe, listener, address, tls, tasks: TaskTracker::new() })
     }
 
     /// Serves until `shutdown` fires and the calls in hand have ended: health says "not serving"; after a pause, in which
@@ -134,7 +147,7 @@ impl Server {
     /// # Errors
     /// Of the transport.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let Self { settings, routes, authenticate, reporter, probe, listener, address, tls } = self;
+        let Self { settings, routes, authenticate, reporter, probe, listener, address, tls, tasks } = self;
         let every = Duration::from_secs(settings.readiness_interval_s);
         let mut watch = HealthWatch::new(reporter.clone(), probe, every).await;
         watch.look().await;
@@ -168,7 +181,12 @@ impl Server {
             cut.cancel();
             tokio::time::sleep(CUT_PATIENCE).await;
         };
-        first(serving, going_down).await.unwrap_or(Ok(())).map_err(|source| ServeError::Transport { source })?;
+        let served = first(serving, going_down).await.unwrap_or(Ok(()));
+        tasks.close();
+        if first(tasks.wait(), tokio::time::sleep(LAST_MUTATIONS)).await.is_none() {
+            tracing::warn!(mutations = tasks.len(), "mutations were still under way and are given up");
+        }
+        served.map_err(|source| ServeError::Transport { source })?;
         tracing::info!("stopped listening");
         Ok(())
     }
@@ -182,21 +200,23 @@ async fn first<T>(work: impl Future<Output = T>, limit: impl Future<Output = ()>
     }
 }
 
-fn routes(settings: &ServerSettings, use_cases: UseCases, info: ServerInfo) -> Routes {
+fn routes(settings: &ServerSettings, use_cases: UseCases, info: ServerInfo, tasks: TaskTracker) -> Routes {
     let UseCases { ingestion, queries, administration, identity: _, ports } = use_cases;
     let start_time: Timestamp = ports.clock.now();
     let max_document_bytes = ingestion.max_document_bytes();
     let response = settings.max_response_bytes;
+    let mutations = Mutations::new(Arc::clone(&ports.idempotency), tasks);
     let ingestion =
-        IngestionServiceServer::new(IngestionApi::new(ingestion, Arc::clone(&ports), settings.stream_idle()))
+        IngestionServiceServer::new(IngestionApi::new(ingestion, mutations.clone(), settings.stream_idle()))
             .max_decoding_message_size(settings.max_ingestion_request_bytes)
             .max_encoding_message_size(response);
-    let query = QueryServiceServer::new(QueryApi::new(queries, Arc::clone(&ports)))
+    let query = QueryServiceServer::new(QueryApi::new(queries, mutations.clone()))
         .max_decoding_message_size(settings.max_query_request_bytes)
         .max_encoding_message_size(response);
-    let admin = AdminServiceServer::new(AdminApi::new(administration, ports, info, max_document_bytes, start_time))
-        .max_decoding_message_size(settings.max_admin_request_bytes)
-        .max_encoding_message_size(response);
+    let admin =
+        AdminServiceServer::new(AdminApi::new(administration, ports, mutations, info, max_document_bytes, start_time))
+            .max_decoding_message_size(settings.max_admin_request_bytes)
+            .max_encoding_message_size(response);
     Routes::new(ingestion).add_service(query).add_service(admin)
 }
 

@@ -7,7 +7,7 @@ mod query;
 mod replay;
 mod streams;
 
-pub(crate) use self::{admin::AdminApi, ingestion::IngestionApi, query::QueryApi};
+pub(crate) use self::{admin::AdminApi, ingestion::IngestionApi, query::QueryApi, replay::Mutations};
 #[cfg(test)]
 pub(crate) use self::{
     handling::{Responses, open, unary},

@@ -5,6 +5,7 @@ mod deadlines;
 mod departures;
 mod lifecycle;
 mod limits;
+mod mutations;
 mod records;
 mod support;
 mod tls;

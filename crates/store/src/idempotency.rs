@@ -28,6 +28,22 @@ impl Idempotency for Store {
         Ok(claim(self, tenant, request, method, &parameters, claim_ms).await?)
     }
 
+    async fn renew_request(&self, tenant: TenantId, request: Uuid, claim_ms: i64) -> Result<()> {
+        let now = time::now_expression(self.backend());
+        sql::for_tenant(
+            tenant,
+            format!(
+                "UPDATE requests SET claim_expire_time = {now} + $3
+                    WHERE tenant_id = $1 AND request_id = $2 AND outcome IS NULL"
+            ),
+            [request.into(), claim_ms.into()],
+        )
+        .execute(self.writer())
+        .await
+        .map_err(Failure::from)?;
+        Ok(())
+    }
+
     async fn settle_request(&self, tenant: TenantId, request: Uuid, outcome: Vec<u8>) -> Result<()> {
         // The first outcome stays: it may have been replayed.
         sql::for_tenant(

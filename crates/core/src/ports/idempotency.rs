@@ -32,6 +32,9 @@ pub trait Idempotency: Send + Sync {
         claim_ms: i64,
     ) -> Result<Claimed>;
 
+    /// Puts the end of a claim off: it is void `claim_ms` milliseconds from now. Without a claim nothing happens.
+    async fn renew_request(&self, tenant: TenantId, request: Uuid, claim_ms: i64) -> Result<()>;
+
     /// Stores the outcome of a call that took the id.
     async fn settle_request(&self, tenant: TenantId, request: Uuid, outcome: Vec<u8>) -> Result<()>;
 

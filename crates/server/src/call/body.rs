@@ -47,7 +47,7 @@ struct State {
     /// Since when the caller has not fetched the next piece; none while it waits for one.
     unread_since: Option<Instant>,
     record: Record,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl CallBody {
@@ -57,7 +57,7 @@ impl CallBody {
         body: Body,
         record: Record,
         end: Option<End>,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Arc<OwnedSemaphorePermit>>,
         attendance: Arc<Attendance>,
         trace_id: String,
     ) -> Self {

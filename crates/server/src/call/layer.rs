@@ -129,7 +129,7 @@ where
 struct Admitted {
     principal: Option<Principal>,
     secret: Option<SecretString>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Shared {
@@ -160,7 +160,11 @@ impl Shared {
                     deadline: Some(deadline.at.into_std()),
                     trace_id: trace.id.clone(),
                 };
-                request.extensions_mut().insert(Call { context, attendance: Arc::clone(&attendance) });
+                request.extensions_mut().insert(Call {
+                    context,
+                    attendance: Arc::clone(&attendance),
+                    _place: admitted.permit.clone(),
+                });
             }
             if rule.pace == Pace::Upload {
                 request = request.map(|body| Body::new(Uploaded(body)));
@@ -250,7 +254,7 @@ impl Shared {
             )
             .with_retry_after(BUSY_RETRY)
         })?;
-        Ok(Admitted { principal: Some(principal), secret: Some(secret), permit: Some(permit) })
+        Ok(Admitted { principal: Some(principal), secret: Some(secret), permit: Some(Arc::new(permit)) })
     }
 
     /// When and how a stream must end: at its deadline, when its key is no longer good, and a watch at the shutdown.

@@ -10,14 +10,15 @@ use vectrion_pipeline::{Ports, administration::Administration, idempotency};
 
 use super::{
     handling::unary,
-    replay::{Mutation, mutation, once, read_replayed},
+    replay::{Mutation, Mutations, once, read_replayed},
 };
-use crate::{decode, encode, server::ServerInfo};
+use crate::{call::Call, decode, encode, server::ServerInfo};
 
 /// AdminService over the use cases.
 pub(crate) struct AdminApi {
     administration: Arc<Administration>,
     ports: Arc<Ports>,
+    mutations: Mutations,
     info: ServerInfo,
     max_document_bytes: u64,
     start_time: Timestamp,
@@ -27,11 +28,12 @@ impl AdminApi {
     pub(crate) fn new(
         administration: Arc<Administration>,
         ports: Arc<Ports>,
+        mutations: Mutations,
         info: ServerInfo,
         max_document_bytes: u64,
         start_time: Timestamp,
     ) -> Self {
-        Self { administration, ports, info, max_document_bytes, start_time }
+        Self { administration, ports, mutations, info, max_document_bytes, start_time }
     }
 }
 
@@ -41,12 +43,13 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::CreateTenantRequest>,
     ) -> Result<Response<v1::CreateTenantResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            decode::name("name", &message.name)?;
-            let tenant = self.administration.create_tenant(&call.context, &message.name).await?;
-            Ok(v1::CreateTenantResponse { tenant: Some(encode::tenant(tenant)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                decode::name("name", &message.name)?;
+                let tenant = administration.create_tenant(&call.context, &message.name).await?;
+                Ok(v1::CreateTenantResponse { tenant: Some(encode::tenant(tenant)) })
+            })
+            .await
     }
 
     async fn get_tenant(
@@ -78,42 +81,44 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::UpdateTenantRequest>,
     ) -> Result<Response<v1::UpdateTenantResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::named_tenant(message.tenant)?;
-            decode::name("name", &message.name)?;
-            let tenant = self.administration.update_tenant(&call.context, &tenant, &message.name).await?;
-            Ok(v1::UpdateTenantResponse { tenant: Some(encode::tenant(tenant)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::named_tenant(message.tenant)?;
+                decode::name("name", &message.name)?;
+                let tenant = administration.update_tenant(&call.context, &tenant, &message.name).await?;
+                Ok(v1::UpdateTenantResponse { tenant: Some(encode::tenant(tenant)) })
+            })
+            .await
     }
 
     async fn delete_tenant(
         &self,
         request: Request<v1::DeleteTenantRequest>,
     ) -> Result<Response<v1::DeleteTenantResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::named_tenant(message.tenant)?;
-            self.administration.delete_tenant(&call.context, &tenant).await?;
-            Ok(v1::DeleteTenantResponse {})
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::named_tenant(message.tenant)?;
+                administration.delete_tenant(&call.context, &tenant).await?;
+                Ok(v1::DeleteTenantResponse {})
+            })
+            .await
     }
 
     async fn create_collection(
         &self,
         request: Request<v1::CreateCollectionRequest>,
     ) -> Result<Response<v1::CreateCollectionResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::tenant(message.tenant);
-            decode::name("name", &message.name)?;
-            decode::description("description", &message.description)?;
-            let collection = self
-                .administration
-                .create_collection(&call.context, &tenant, &message.name, &message.description)
-                .await?;
-            Ok(v1::CreateCollectionResponse { collection: Some(encode::collection(collection)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::tenant(message.tenant);
+                decode::name("name", &message.name)?;
+                decode::description("description", &message.description)?;
+                let collection = administration
+                    .create_collection(&call.context, &tenant, &message.name, &message.description)
+                    .await?;
+                Ok(v1::CreateCollectionResponse { collection: Some(encode::collection(collection)) })
+            })
+            .await
     }
 
     async fn get_collection(
@@ -147,43 +152,46 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::UpdateCollectionRequest>,
     ) -> Result<Response<v1::UpdateCollectionResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::tenant(message.tenant);
-            let collection = decode::collection("collection", &message.collection)?;
-            let (name, description) = decode::collection_change(&message.name, &message.description)?;
-            let collection =
-                self.administration.update_collection(&call.context, &tenant, &collection, name, description).await?;
-            Ok(v1::UpdateCollectionResponse { collection: Some(encode::collection(collection)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::tenant(message.tenant);
+                let collection = decode::collection("collection", &message.collection)?;
+                let (name, description) = decode::collection_change(&message.name, &message.description)?;
+                let collection =
+                    administration.update_collection(&call.context, &tenant, &collection, name, description).await?;
+                Ok(v1::UpdateCollectionResponse { collection: Some(encode::collection(collection)) })
+            })
+            .await
     }
 
     async fn delete_collection(
         &self,
         request: Request<v1::DeleteCollectionRequest>,
     ) -> Result<Response<v1::DeleteCollectionResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::tenant(message.tenant);
-            let collection = decode::collection("collection", &message.collection)?;
-            self.administration.delete_collection(&call.context, &tenant, &collection).await?;
-            Ok(v1::DeleteCollectionResponse {})
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::tenant(message.tenant);
+                let collection = decode::collection("collection", &message.collection)?;
+                administration.delete_collection(&call.context, &tenant, &collection).await?;
+                Ok(v1::DeleteCollectionResponse {})
+            })
+            .await
     }
 
     async fn create_api_key(
         &self,
         request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        unary(request, |call, mut message: v1::CreateApiKeyRequest| async move {
+        let (administration, now) = (Arc::clone(&self.administration), self.ports.clock.now());
+        let work = move |known, call: Call, mut message: v1::CreateApiKeyRequest| async move {
             let id = decode::request_id(&message.take_request_id())?;
             let once = once(&call.context, "CreateApiKey", id, &[&message.encode_to_vec()]);
             // Passed by the side, because the outcome is stored and the secret must not be.
             let fresh = Mutex::new(String::new());
-            let made = idempotency::run(&self.ports, &once, async {
+            let made = idempotency::run(&known, &once, async {
                 let tenant = decode::tenant(std::mem::take(&mut message.tenant));
-                let key = decode::new_key(message, call.context.principal.tenant, self.ports.clock.now())?;
-                let (key, secret) = self.administration.create_key(&call.context, &tenant, key).await?;
+                let key = decode::new_key(message, call.context.principal.tenant, now)?;
+                let (key, secret) = administration.create_key(&call.context, &tenant, key).await?;
                 secret.expose().clone_into(&mut fresh.lock().unwrap_or_else(PoisonError::into_inner));
                 let key_id = key.id.to_string();
                 let api_key = Some(encode::api_key(key));
@@ -193,8 +201,8 @@ impl AdminService for AdminApi {
             let (response, replayed): (v1::CreateApiKeyResponse, bool) = read_replayed(made)?;
             let secret = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
             Ok(v1::CreateApiKeyResponse { secret: if replayed { String::new() } else { secret }, ..response })
-        })
-        .await
+        };
+        self.mutations.finish(request, work).await
     }
 
     async fn get_api_key(
@@ -228,28 +236,30 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::UpdateApiKeyRequest>,
     ) -> Result<Response<v1::UpdateApiKeyResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::tenant(message.tenant);
-            let id = decode::id("key_id", &message.key_id)?;
-            let name = decode::optional_key_name("name", message.name.as_deref())?;
-            let expiry = decode::expiry_change(message.expire_time, message.never_expires)?;
-            let key = self.administration.update_key(&call.context, &tenant, id, name, expiry).await?;
-            Ok(v1::UpdateApiKeyResponse { api_key: Some(encode::api_key(key)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::tenant(message.tenant);
+                let id = decode::id("key_id", &message.key_id)?;
+                let name = decode::optional_key_name("name", message.name.as_deref())?;
+                let expiry = decode::expiry_change(message.expire_time, message.never_expires)?;
+                let key = administration.update_key(&call.context, &tenant, id, name, expiry).await?;
+                Ok(v1::UpdateApiKeyResponse { api_key: Some(encode::api_key(key)) })
+            })
+            .await
     }
 
     async fn revoke_api_key(
         &self,
         request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::tenant(message.tenant);
-            let id = decode::id("key_id", &message.key_id)?;
-            let key = self.administration.revoke_key(&call.context, &tenant, id).await?;
-            Ok(v1::RevokeApiKeyResponse { api_key: Some(encode::api_key(key)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::tenant(message.tenant);
+                let id = decode::id("key_id", &message.key_id)?;
+                let key = administration.revoke_key(&call.context, &tenant, id).await?;
+                Ok(v1::RevokeApiKeyResponse { api_key: Some(encode::api_key(key)) })
+            })
+            .await
     }
 
     async fn list_jobs(&self, request: Request<v1::ListJobsRequest>) -> Result<Response<v1::ListJobsResponse>, Status> {
@@ -320,13 +330,14 @@ impl AdminService for AdminApi {
         &self,
         request: Request<v1::ReplayDeadLetterRequest>,
     ) -> Result<Response<v1::ReplayDeadLetterResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let tenant = decode::tenant(message.tenant);
-            let id = decode::id("dead_letter_id", &message.dead_letter_id)?;
-            let job = self.administration.replay_dead_letter(&call.context, &tenant, id).await?;
-            Ok(v1::ReplayDeadLetterResponse { job: Some(encode::job(job)) })
-        })
-        .await
+        self.mutations
+            .run(&self.administration, request, |administration, call, message| async move {
+                let tenant = decode::tenant(message.tenant);
+                let id = decode::id("dead_letter_id", &message.dead_letter_id)?;
+                let job = administration.replay_dead_letter(&call.context, &tenant, id).await?;
+                Ok(v1::ReplayDeadLetterResponse { job: Some(encode::job(job)) })
+            })
+            .await
     }
 
     async fn get_server_info(

@@ -9,14 +9,11 @@ use futures::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 use vectrion::v1::{self, ingestion_service_server::IngestionService};
 use vectrion_core::{Error, Result};
-use vectrion_pipeline::{
-    Ports,
-    ingestion::{Content, Ingestion},
-};
+use vectrion_pipeline::ingestion::{Content, Ingestion};
 
 use super::{
     handling::{Responses, streaming, unary},
-    replay::mutation,
+    replay::Mutations,
 };
 use crate::{decode, encode};
 
@@ -26,14 +23,14 @@ const PIECE: usize = 256 * 1024;
 /// IngestionService over the use cases.
 pub(crate) struct IngestionApi {
     ingestion: Arc<Ingestion>,
-    ports: Arc<Ports>,
+    mutations: Mutations,
     /// How long an upload in one call waits for the next message.
     patience: Duration,
 }
 
 impl IngestionApi {
-    pub(crate) fn new(ingestion: Arc<Ingestion>, ports: Arc<Ports>, patience: Duration) -> Self {
-        Self { ingestion, ports, patience }
+    pub(crate) fn new(ingestion: Arc<Ingestion>, mutations: Mutations, patience: Duration) -> Self {
+        Self { ingestion, mutations, patience }
     }
 }
 
@@ -46,7 +43,9 @@ impl IngestionService for IngestionApi {
         &self,
         request: Request<Streaming<v1::UploadDocumentRequest>>,
     ) -> Result<Response<v1::UploadDocumentResponse>, Status> {
-        unary(request, |call, messages| upload::document(&self.ingestion, &self.ports, self.patience, call, messages))
+        let (ingestion, patience) = (Arc::clone(&self.ingestion), self.patience);
+        self.mutations
+            .finish(request, move |known, call, messages| upload::document(ingestion, known, patience, call, messages))
             .await
     }
 
@@ -54,12 +53,13 @@ impl IngestionService for IngestionApi {
         &self,
         request: Request<v1::CreateUploadRequest>,
     ) -> Result<Response<v1::CreateUploadResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let spec = decode::upload_header(message.header)?;
-            let upload = self.ingestion.create_upload(&call.context, spec).await?;
-            Ok(v1::CreateUploadResponse { upload: Some(encode::upload(upload)) })
-        })
-        .await
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let spec = decode::upload_header(message.header)?;
+                let upload = ingestion.create_upload(&call.context, spec).await?;
+                Ok(v1::CreateUploadResponse { upload: Some(encode::upload(upload)) })
+            })
+            .await
     }
 
     async fn upload_chunk(
@@ -90,26 +90,28 @@ impl IngestionService for IngestionApi {
         &self,
         request: Request<v1::CompleteUploadRequest>,
     ) -> Result<Response<v1::CompleteUploadResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let id = decode::id("upload_id", &message.upload_id)?;
-            let sha256 = decode::sha256("sha256", &message.sha256)?;
-            let (view, admitted) = self.ingestion.complete_upload(&call.context, id, sha256).await?;
-            let (document, outcome) = encode::uploaded(view, &admitted);
-            Ok(v1::CompleteUploadResponse { document: Some(document), outcome: outcome.into() })
-        })
-        .await
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let id = decode::id("upload_id", &message.upload_id)?;
+                let sha256 = decode::sha256("sha256", &message.sha256)?;
+                let (view, admitted) = ingestion.complete_upload(&call.context, id, sha256).await?;
+                let (document, outcome) = encode::uploaded(view, &admitted);
+                Ok(v1::CompleteUploadResponse { document: Some(document), outcome: outcome.into() })
+            })
+            .await
     }
 
     async fn abort_upload(
         &self,
         request: Request<v1::AbortUploadRequest>,
     ) -> Result<Response<v1::AbortUploadResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let id = decode::id("upload_id", &message.upload_id)?;
-            self.ingestion.abort_upload(&call.context, id).await?;
-            Ok(v1::AbortUploadResponse {})
-        })
-        .await
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let id = decode::id("upload_id", &message.upload_id)?;
+                ingestion.abort_upload(&call.context, id).await?;
+                Ok(v1::AbortUploadResponse {})
+            })
+            .await
     }
 
     async fn get_document(
@@ -143,37 +145,40 @@ impl IngestionService for IngestionApi {
         &self,
         request: Request<v1::UpdateDocumentRequest>,
     ) -> Result<Response<v1::UpdateDocumentResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let id = decode::id("document_id", &message.document_id)?;
-            let metadata = decode::required_metadata("metadata", message.metadata)?;
-            let view = self.ingestion.update_metadata(&call.context, id, metadata).await?;
-            Ok(v1::UpdateDocumentResponse { document: Some(encode::document(view)) })
-        })
-        .await
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let id = decode::id("document_id", &message.document_id)?;
+                let metadata = decode::required_metadata("metadata", message.metadata)?;
+                let view = ingestion.update_metadata(&call.context, id, metadata).await?;
+                Ok(v1::UpdateDocumentResponse { document: Some(encode::document(view)) })
+            })
+            .await
     }
 
     async fn delete_document(
         &self,
         request: Request<v1::DeleteDocumentRequest>,
     ) -> Result<Response<v1::DeleteDocumentResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let id = decode::id("document_id", &message.document_id)?;
-            let view = self.ingestion.delete_document(&call.context, id).await?;
-            Ok(v1::DeleteDocumentResponse { document: Some(encode::document(view)) })
-        })
-        .await
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let id = decode::id("document_id", &message.document_id)?;
+                let view = ingestion.delete_document(&call.context, id).await?;
+                Ok(v1::DeleteDocumentResponse { document: Some(encode::document(view)) })
+            })
+            .await
     }
 
     async fn retry_document(
         &self,
         request: Request<v1::RetryDocumentRequest>,
     ) -> Result<Response<v1::RetryDocumentResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let id = decode::id("document_id", &message.document_id)?;
-            let view = self.ingestion.retry_document(&call.context, id).await?;
-            Ok(v1::RetryDocumentResponse { document: Some(encode::document(view)) })
-        })
-        .await
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let id = decode::id("document_id", &message.document_id)?;
+                let view = ingestion.retry_document(&call.context, id).await?;
+                Ok(v1::RetryDocumentResponse { document: Some(encode::document(view)) })
+            })
+            .await
     }
 
     async fn watch_documents(

@@ -6,14 +6,11 @@ use futures::{Stream, StreamExt as _};
 use tonic::{Code, Request, Response, Status, async_trait};
 use vectrion::v1::{self, query_service_server::QueryService};
 use vectrion_core::{Error, Result, answer::AnswerEventKind, ids::AnswerId};
-use vectrion_pipeline::{
-    Ports,
-    query::{AnswerStream, Queries, RunningAnswer},
-};
+use vectrion_pipeline::query::{AnswerStream, Queries, RunningAnswer};
 
 use super::{
     handling::{Responses, open, unary},
-    replay::mutation,
+    replay::Mutations,
     streams::attended,
 };
 use crate::{call::Call, connection::Departure, decode, encode, status};
@@ -21,12 +18,12 @@ use crate::{call::Call, connection::Departure, decode, encode, status};
 /// QueryService over the use cases.
 pub(crate) struct QueryApi {
     queries: Arc<Queries>,
-    ports: Arc<Ports>,
+    mutations: Mutations,
 }
 
 impl QueryApi {
-    pub(crate) fn new(queries: Arc<Queries>, ports: Arc<Ports>) -> Self {
-        Self { queries, ports }
+    pub(crate) fn new(queries: Arc<Queries>, mutations: Mutations) -> Self {
+        Self { queries, mutations }
     }
 }
 
@@ -75,12 +72,13 @@ impl QueryService for QueryApi {
         &self,
         request: Request<v1::CancelAnswerRequest>,
     ) -> Result<Response<v1::CancelAnswerResponse>, Status> {
-        mutation(&self.ports, request, |call, message| async move {
-            let id = decode::id("answer_id", &message.answer_id)?;
-            self.queries.cancel(&call.context, id).await?;
-            Ok(v1::CancelAnswerResponse {})
-        })
-        .await
+        self.mutations
+            .run(&self.queries, request, |queries, call, message| async move {
+                let id = decode::id("answer_id", &message.answer_id)?;
+                queries.cancel(&call.context, id).await?;
+                Ok(v1::CancelAnswerResponse {})
+            })
+            .await
     }
 
     async fn get_answer(

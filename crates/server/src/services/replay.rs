@@ -1,15 +1,16 @@
 //! Mutations that are made once per request id.
 
+use std::sync::Arc;
+
 use prost::Message;
 use sha2::{Digest as _, Sha256};
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 use uuid::Uuid;
 use vectrion::v1;
-use vectrion_core::{Error, Result, tenancy::CallContext};
-use vectrion_pipeline::{
-    Ports,
-    idempotency::{self, IdempotentCall, Replayed},
-};
+use vectrion_core::{Error, Result, ports::Idempotency, tenancy::CallContext};
+use vectrion_pipeline::idempotency::{self, IdempotentCall, Replayed};
 
 use super::handling::unary;
 use crate::{call::Call, decode};
@@ -59,24 +60,66 @@ mutations! {
     ReplayDeadLetter: ReplayDeadLetterRequest,
 }
 
-/// A mutation with one response: made once per request id, replayed after that.
-pub(crate) async fn mutation<Q, R, F>(
-    ports: &Ports,
-    request: Request<Q>,
-    work: impl FnOnce(Call, Q) -> F,
-) -> Result<Response<R>, Status>
-where
-    Q: Mutation,
-    R: Message + Default,
-    F: Future<Output = Result<R>>,
-{
-    unary(request, |call, mut message: Q| async move {
-        let id = decode::request_id(&message.take_request_id())?;
-        let once = once(&call.context, Q::METHOD, id, &[&message.encode_to_vec()]);
-        let made = idempotency::run(ports, &once, async { Ok(work(call, message).await?.encode_to_vec()) }).await?;
-        read(&made.into_bytes())
-    })
-    .await
+/// Makes mutations, each on a task of its own: what was begun is finished and its outcome kept, whatever becomes of its
+/// caller. One whose deadline passed, or whose connection broke, may ask again with the same request id.
+#[derive(Clone)]
+pub(crate) struct Mutations {
+    known: Arc<dyn Idempotency>,
+    tasks: TaskTracker,
+}
+
+impl Mutations {
+    /// `tasks`: for who has to wait until the last mutation has ended.
+    pub(crate) fn new(known: Arc<dyn Idempotency>, tasks: TaskTracker) -> Self {
+        Self { known, tasks }
+    }
+
+    /// A mutation with one response: made once per request id, replayed after that. `over` is what the work is done with.
+    pub(crate) async fn run<U, Q, R, F>(
+        &self,
+        over: &Arc<U>,
+        request: Request<Q>,
+        work: impl FnOnce(Arc<U>, Call, Q) -> F + Send + 'static,
+    ) -> Result<Response<R>, Status>
+    where
+        U: Send + Sync + 'static,
+        Q: Mutation + 'static,
+        R: Message + Default + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        let over = Arc::clone(over);
+        self.finish(request, move |known, call, mut message: Q| async move {
+            let id = decode::request_id(&message.take_request_id())?;
+            let once = once(&call.context, Q::METHOD, id, &[&message.encode_to_vec()]);
+            let made =
+                idempotency::run(&known, &once, async { Ok(work(over, call, message).await?.encode_to_vec()) }).await?;
+            read(&made.into_bytes())
+        })
+        .await
+    }
+
+    /// Work that goes on to its end, even if nobody waits for it any more.
+    pub(crate) async fn finish<Q, R, F>(
+        &self,
+        request: Request<Q>,
+        work: impl FnOnce(Arc<dyn Idempotency>, Call, Q) -> F + Send + 'static,
+    ) -> Result<Response<R>, Status>
+    where
+        Q: Send + 'static,
+        R: Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
+        let known = Arc::clone(&self.known);
+        let made = async move { unary(request, |call, message| work(known, call, message)).await };
+        match self.tasks.spawn(made.in_current_span()).await {
+            Ok(made) => made,
+            Err(failed) => match failed.try_into_panic() {
+                // Told by the call layer as that of any other handler.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Status::cancelled("the server is shutting down")),
+            },
+        }
+    }
 }
 
 /// A call of this method with these parameters.

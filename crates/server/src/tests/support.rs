@@ -18,7 +18,7 @@ use tokio::{
     sync::mpsc,
     task::JoinHandle,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, async_trait, service::Routes};
 use vectrion::{
     client::Client,
@@ -67,11 +67,11 @@ pub(super) async fn start_with(settings: ServerSettings) -> Running {
     let script = QueryServiceServer::new(Script { departed })
         .max_decoding_message_size(settings.max_query_request_bytes)
         .max_encoding_message_size(settings.max_response_bytes);
-    Running { departures, ..start_routes(settings, Routes::new(script)).await }
+    Running { departures, ..start_routes(settings, Routes::new(script), TaskTracker::new()).await }
 }
 
 /// A server of other services.
-pub(super) async fn start_routes(settings: ServerSettings, routes: Routes) -> Running {
+pub(super) async fn start_routes(settings: ServerSettings, routes: Routes, tasks: TaskTracker) -> Running {
     let revoked: Arc<Mutex<HashSet<String>>> = Arc::default();
     let database_down: Arc<AtomicBool> = Arc::default();
 
@@ -88,7 +88,7 @@ pub(super) async fn start_routes(settings: ServerSettings, routes: Routes) -> Ru
         };
         async move { Readiness { database, objects: Ok(()), vectors: Ok(()), embedder: Ok(()) } }.boxed()
     });
-    let server = Server::assemble(settings, routes, authenticate, probe).await.expect("a free port");
+    let server = Server::assemble(settings, routes, authenticate, probe).await.expect("a free port").with_tasks(tasks);
     let address = server.local_addr();
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(server.serve(shutdown.clone()));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use http::{Request, Response};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 use tonic::{
     Code, Status, Streaming,
     body::Body,
@@ -100,7 +101,7 @@ impl Service<Request<Body>> for Listener {
 
 async fn listen() -> (Running, mpsc::UnboundedReceiver<Heard>) {
     let (heard, hears) = mpsc::unbounded_channel();
-    (start_routes(settings(), Routes::new(Listener { heard, refuses: false })).await, hears)
+    (start_routes(settings(), Routes::new(Listener { heard, refuses: false }), TaskTracker::new()).await, hears)
 }
 
 fn header() -> UploadHeader {
@@ -178,7 +179,7 @@ async fn a_reader_that_breaks_is_told_and_the_upload_does_not_look_complete() {
 #[tokio::test]
 async fn a_refusal_in_the_middle_of_an_upload_is_heard() {
     let (heard, _hears) = mpsc::unbounded_channel();
-    let server = start_routes(settings(), Routes::new(Listener { heard, refuses: true })).await;
+    let server = start_routes(settings(), Routes::new(Listener { heard, refuses: true }), TaskTracker::new()).await;
     let client = server.client("editor").await;
     for _ in 0..3 {
         // More than the windows hold, so that the client is still sending when the answer comes.

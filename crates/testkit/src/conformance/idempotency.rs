@@ -23,6 +23,7 @@ macro_rules! idempotency_conformance {
             an_outcome_is_replayed_to_the_same_call,
             another_call_with_the_id_is_told,
             a_claim_without_outcome_is_void_after_a_while,
+            a_claim_that_is_renewed_stays,
             a_forgotten_id_is_free,
             the_first_outcome_stays,
             ids_are_a_tenants_own,
@@ -80,6 +81,17 @@ pub async fn a_claim_without_outcome_is_void_after_a_while<S: Database>(store: A
     store.settle_request(tenant, settled, b"x".to_vec()).await.expect("settled");
     pass().await;
     assert_eq!(claim(&*store, tenant, settled, "Create", 1).await, Claimed::Replay(b"x".to_vec()));
+}
+
+pub async fn a_claim_that_is_renewed_stays<S: Database>(store: Arc<S>) {
+    let (tenant, id) = (Scenario::new(&*store).await.tenant, Uuid::new_v4());
+    assert_eq!(store.claim_request(tenant, id, "Create", [1; 32], 1).await.expect("a claim"), Claimed::New);
+    store.renew_request(tenant, id, CLAIM_MS).await.expect("renewed");
+    pass().await;
+    assert_eq!(claim(&*store, tenant, id, "Create", 1).await, Claimed::InProgress);
+    let unknown = Uuid::new_v4();
+    store.renew_request(tenant, unknown, CLAIM_MS).await.expect("nothing to renew is no error");
+    assert_eq!(claim(&*store, tenant, unknown, "Create", 1).await, Claimed::New);
 }
 
 pub async fn a_forgotten_id_is_free<S: Database>(store: Arc<S>) {

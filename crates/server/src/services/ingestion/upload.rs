@@ -1,15 +1,16 @@
 //! An upload in one call.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use tonic::Status;
 use vectrion::v1::{self, upload_document_request::Part};
-use vectrion_core::{Error, ErrorKind, Result};
+use vectrion_core::{Error, ErrorKind, Result, ports::Idempotency};
 use vectrion_pipeline::{
-    Ports, idempotency,
+    idempotency,
     ingestion::{Ingestion, UploadPart},
 };
 
@@ -22,15 +23,16 @@ use crate::{
 type Messages = BoxStream<'static, Result<v1::UploadDocumentRequest>>;
 type Parts = BoxStream<'static, Result<Part>>;
 
-/// Takes the header, then gives the rest to the use case as it comes.
+/// Takes the header, then gives the rest to the use case as it comes. What came in whole is stored even if the caller has
+/// gone by then.
 pub(super) async fn document(
-    ingestion: &Ingestion,
-    ports: &Ports,
+    ingestion: Arc<Ingestion>,
+    known: Arc<dyn Idempotency>,
     patience: Duration,
     call: Call,
     messages: impl Stream<Item = Result<v1::UploadDocumentRequest, Status>> + Send + Unpin + 'static,
 ) -> Result<v1::UploadDocumentResponse> {
-    let mut messages = heard(messages, patience).boxed();
+    let mut messages = heard(messages, patience, call.context.deadline.map(Instant::from_std)).boxed();
     let (header, request_id) = header(&mut messages).await?;
     let request_id = decode::request_id(&request_id)?;
     // What the caller says of the content beforehand is part of the header; see `check_replay` for the rest.
@@ -39,7 +41,7 @@ pub(super) async fn document(
     let spec = decode::upload_header(Some(header))?;
 
     let mut parts = Some(parts(messages));
-    let made = idempotency::run(ports, &once, async {
+    let made = idempotency::run(&known, &once, async {
         let parts = parts.take().unwrap_or_else(|| futures::stream::empty().boxed());
         let parts = decode::upload_parts(parts).boxed();
         let (view, admitted) = ingestion.upload(&call.context, spec, parts).await?;
@@ -97,25 +99,48 @@ fn parts(messages: Messages) -> Parts {
         .boxed()
 }
 
-/// The messages as they come, with errors of ours; an error if the next takes too long.
+/// The messages as they come, with errors of ours; an error if the next takes too long, and at the deadline, when nobody
+/// waits for the outcome any more.
 fn heard(
     mut messages: impl Stream<Item = Result<v1::UploadDocumentRequest, Status>> + Send + Unpin + 'static,
     patience: Duration,
+    deadline: Option<Instant>,
 ) -> impl Stream<Item = Result<v1::UploadDocumentRequest>> + Send + 'static {
     async_stream::try_stream! {
         loop {
-            let next = tokio::time::timeout(patience, messages.next()).await.map_err(|_| {
-                Error::new(
-                    ErrorKind::DeadlineExceeded,
-                    "UPLOAD_STALLED",
-                    format!("no message came for {} s; begin the upload again", patience.as_secs()),
-                )
-            })?;
-            match next {
+            let next = tokio::select! {
+                next = messages.next() => Ok(next),
+                () = tokio::time::sleep(patience) => Err(stalled(patience)),
+                () = until(deadline) => Err(out_of_time()),
+            };
+            match next? {
                 Some(message) => yield message.map_err(decode::upload_broken)?,
                 None => return,
             }
         }
+    }
+}
+
+fn stalled(patience: Duration) -> Error {
+    Error::new(
+        ErrorKind::DeadlineExceeded,
+        "UPLOAD_STALLED",
+        format!("no message came for {} s; begin the upload again", patience.as_secs()),
+    )
+}
+
+fn out_of_time() -> Error {
+    Error::new(
+        ErrorKind::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "the time allowed for this upload ran out; begin it again with more, or upload in pieces",
+    )
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -134,7 +159,7 @@ mod tests {
     }
 
     fn hear(messages: Vec<Result<v1::UploadDocumentRequest, Status>>) -> Messages {
-        heard(stream::iter(messages), Duration::from_secs(5)).boxed()
+        heard(stream::iter(messages), Duration::from_secs(5), None).boxed()
     }
 
     #[tokio::test]
@@ -162,8 +187,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_who_sends_nothing_is_not_waited_for() {
-        let mut messages = heard(stream::pending(), Duration::from_secs(5)).boxed();
+        let mut messages = heard(stream::pending(), Duration::from_secs(5), None).boxed();
         assert_eq!(header(&mut messages).await.expect_err("silent").reason(), "UPLOAD_STALLED");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_heard_after_the_deadline() {
+        let slow = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            Some((said(Some(chunk(b"x"))), ()))
+        });
+        let deadline = Some(Instant::now() + Duration::from_secs(8));
+        let mut messages = heard(slow.boxed(), Duration::from_secs(5), deadline).boxed();
+        for _ in 0..2 {
+            assert!(messages.try_next().await.expect("in time").is_some());
+        }
+        assert_eq!(messages.try_next().await.expect_err("too late").reason(), "DEADLINE_EXCEEDED");
     }
 
     #[tokio::test]
