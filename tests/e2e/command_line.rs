@@ -1,10 +1,21 @@
 //! The command line against a server: what it prints, and how it ends.
 
-use std::{io::pipe, path::Path};
+use std::{
+    io::pipe,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+};
 
 use crate::support::{
     TestApp,
@@ -242,4 +253,103 @@ async fn shells_get_completions() {
         assert_eq!(ended.code, Some(0), "{}", ended.err);
         assert!(ended.out.contains(sign) && ended.out.contains("dead-letters"), "{shell}");
     }
+}
+
+/// A way to the server that cuts each of the first `cuts` connections after so many bytes from the client, and then lets
+/// nobody in any more unless `stays`.
+async fn flaky(server: &str, cuts: usize, stays: bool) -> String {
+    const BYTES: usize = 300 * 1024;
+    let server = server.strip_prefix("http://").expect("a URL").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        let cut = Arc::new(AtomicUsize::new(0));
+        let gone = tokio_util::sync::CancellationToken::new();
+        loop {
+            let (client, _) = tokio::select! {
+                accepted = listener.accept() => accepted.expect("a client"),
+                () = gone.cancelled() => return,
+            };
+            let (cut, gone, server) = (Arc::clone(&cut), gone.clone(), server.clone());
+            tokio::spawn(async move {
+                let server = TcpStream::connect(server).await.expect("the server");
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let back = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let (mut piece, mut carried) = (vec![0; 16 * 1024], 0);
+                while let Ok(read @ 1..) = from_client.read(&mut piece).await {
+                    carried += read;
+                    if carried > BYTES && cut.load(Ordering::SeqCst) < cuts {
+                        cut.fetch_add(1, Ordering::SeqCst);
+                        back.abort();
+                        if !stays {
+                            gone.cancel();
+                        }
+                        return;
+                    }
+                    if to_server.write_all(&piece[..read]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+fn long_text() -> Vec<u8> {
+    (0..12_000)
+        .flat_map(|line| format!("Line {line} of the log of the lightship says little.\n\n").into_bytes())
+        .collect()
+}
+
+#[tokio::test]
+async fn an_upload_whose_connection_breaks_is_repeated() {
+    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "log.txt", &long_text());
+    let url = flaky(&app.url, 2, true).await;
+    let ended = run(command(&app, &["ingest", &file, "--json"]).env("VECTRION_ADDR", url)).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let documents = ended.json();
+    assert!(documents.len() == 1 && documents[0]["documentId"].is_string(), "{documents:?}");
+    assert_eq!(app.operator().await.list().await.len(), 1, "stored once");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_keeps_breaking_is_no_refusal() {
+    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a-log.txt", &long_text());
+    write(folder.path(), "b-note.txt", b"The lightship left its station in March.");
+    let at = folder.path().display().to_string();
+
+    // The server is there, and only the large file never comes through.
+    let url = flaky(&app.url, usize::MAX, true).await;
+    let arguments = ["ingest", &at, "--json", "--parallel", "1", "--retry-for", "1"];
+    let ended = run(command(&app, &arguments).env("VECTRION_ADDR", url)).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    let documents = ended.json();
+    assert_eq!(documents[0]["failure"]["reason"], "CONNECTION_LOST", "{documents:?}");
+    assert_eq!(documents[0]["failure"]["stage"], "upload");
+    assert!(documents[1]["documentId"].is_string(), "the others are tried: {documents:?}");
+
+    // The server is gone.
+    let url = flaky(&app.url, 1, false).await;
+    let ended = run(command(&app, &arguments).env("VECTRION_ADDR", url)).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(3), ""), "{}", ended.err);
+    assert!(ended.err.contains("cannot be reached any more"), "{}", ended.err);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_missing_collection_ends_an_ingest() {
+    let app = TestApp::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "a.txt", b"The lightship left its station in March.");
+    let ended = call(&app, &["ingest", &file, "--collection", "nowhere", "--json"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(5), ""), "{}", ended.err);
+    assert!(ended.err.contains("nowhere"), "{}", ended.err);
+    app.stop().await;
 }

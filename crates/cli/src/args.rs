@@ -110,6 +110,9 @@ pub(crate) struct IngestArgs {
     /// Uploads at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) parallel: u8,
+    /// How long an upload whose connection broke is tried again, for example while the server restarts.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) retry_for: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -59,7 +59,7 @@ impl Failure {
 }
 
 /// Whether the connection failed, not the server: a status that came from there has no source.
-fn broke_on_the_way(status: &Status) -> bool {
+pub(crate) fn broke_on_the_way(status: &Status) -> bool {
     std::error::Error::source(status).is_some() && status.code() != Code::DeadlineExceeded
 }
 

@@ -4,7 +4,10 @@ mod files;
 mod upload;
 mod wait;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,7 +35,12 @@ pub(crate) async fn run(client: &Client, output: &Output, args: IngestArgs) -> R
     }
 
     let bars = Bars::new(found.files.len() as u64, args.wait);
-    let settings = upload::Settings { collection: args.collection, metadata, allow_duplicate: args.allow_duplicate };
+    let settings = upload::Settings {
+        collection: args.collection,
+        metadata,
+        allow_duplicate: args.allow_duplicate,
+        retry_for: Duration::from_secs(args.retry_for),
+    };
     let settings = &settings;
     let mut printer = Printer::new(output, found.files.len());
     let mut waiting = wait::Waiting::default();

@@ -7,29 +7,34 @@ use std::{
 
 use prost_types::Struct;
 use sha2::{Digest as _, Sha256};
-use tokio::{fs::File, io::AsyncReadExt as _, sync::mpsc};
+use tokio::{fs::File, io::AsyncReadExt as _, sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::{Code, Request, Status};
 use vectrion::v1::{
-    Document, DocumentFailure, DocumentState, UploadDocumentRequest, UploadHeader, upload_document_request::Part,
+    Document, DocumentFailure, DocumentState, ListDocumentsRequest, UploadDocumentRequest, UploadHeader,
+    upload_document_request::Part,
 };
-
-use vectrion::client::Client;
+use vectrion::{client::Client, error::Details};
 
 use crate::failure::Failure;
 
 /// Bytes of a message.
 const PIECE: usize = 256 * 1024;
-/// Waits before an upload is tried again when the server cannot be reached.
-const RETRIES: [Duration; 4] =
-    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
+/// Wait before an upload is tried again, doubled each time up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// An upload that went on for so long before it broke was no part of the trouble before it.
+const WENT_WELL: Duration = Duration::from_secs(10);
+/// Tries of one file at the most, however well each of them begins.
+const TRIES: u32 = 50;
 
 /// What all uploads of a run share.
 pub(super) struct Settings {
     pub(super) collection: String,
     pub(super) metadata: Option<Struct>,
     pub(super) allow_duplicate: bool,
+    /// How long a broken connection is tried again.
+    pub(super) retry_for: Duration,
 }
 
 /// What became of reading the file.
@@ -40,10 +45,16 @@ struct Read {
 }
 
 /// Uploads a file. A file that the server refuses is a failed document without id; the command goes on with the others.
-/// A wrong key, or a server that stays out of reach, ends the command.
+/// A connection that breaks is tried again for a while: the same bytes under the same name are stored once. If it keeps
+/// breaking, the file is a failed document as long as the server answers other calls. A wrong key, a missing
+/// collection, or a server that stays out of reach, ends the command.
 pub(super) async fn upload(client: &Client, settings: &Settings, path: &Path) -> Result<Document, Failure> {
-    let mut waits = RETRIES.iter();
+    let mut wait = FIRST_WAIT;
+    let mut trouble_since = Instant::now();
+    let mut tries = 0;
     loop {
+        tries += 1;
+        let begun = Instant::now();
         let (sent, read) = send(client, settings, path).await;
         if let Some(error) = read.error {
             let message = format!("the file cannot be read: {error}");
@@ -53,19 +64,80 @@ pub(super) async fn upload(client: &Client, settings: &Settings, path: &Path) ->
             Ok(document) => return Ok(document),
             Err(status) => status,
         };
-        match status.code() {
-            Code::Unavailable => match waits.next() {
-                Some(wait) => tokio::time::sleep(*wait).await,
-                None => return Err(status.into()),
-            },
-            Code::Unauthenticated | Code::PermissionDenied => return Err(status.into()),
-            _ => {
-                let reason = status.get_error_details().error_info().map(|info| info.reason.clone());
-                let reason = reason.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase());
-                return Ok(refused(path, &read, reason, status.message().to_owned()));
-            }
+        let details = vectrion::error::details(&status);
+        if let Some(details) = &details
+            && ends_the_command(&status, &details.reason)
+        {
+            return Err(status.into());
         }
+        let Some(passing) = passing(&status, details.as_ref()) else {
+            let reason = details.map_or_else(|| code_name(&status), |details| details.reason);
+            return Ok(refused(path, &read, reason, status.message().to_owned()));
+        };
+        if tries == 1 || begun.elapsed() > WENT_WELL {
+            trouble_since = Instant::now();
+            wait = FIRST_WAIT;
+        }
+        if trouble_since.elapsed() + wait > settings.retry_for || tries >= TRIES {
+            return match passing {
+                Passing::Connection => lost(client, path, &read, &status).await,
+                Passing::Refused => {
+                    let reason = details.map_or_else(|| code_name(&status), |details| details.reason);
+                    Ok(refused(path, &read, reason, status.message().to_owned()))
+                }
+            };
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
+}
+
+/// Why it may go better at the next try.
+enum Passing {
+    /// The server, or the way to it, is in trouble.
+    Connection,
+    /// The server says when to try again.
+    Refused,
+}
+
+/// Whether the next try may go better. A status without details was not made by the server.
+fn passing(status: &Status, details: Option<&Details>) -> Option<Passing> {
+    match (details, status.code()) {
+        (None, Code::Unimplemented | Code::Unauthenticated | Code::PermissionDenied) => None,
+        (None, _) | (Some(_), Code::Unavailable) => Some(Passing::Connection),
+        (Some(details), _) if details.reason == "UPLOAD_BROKEN" => Some(Passing::Connection),
+        (Some(details), _) if details.retry_after.is_some() => Some(Passing::Refused),
+        (Some(_), _) => None,
+    }
+}
+
+/// What holds for every file of the run.
+fn ends_the_command(status: &Status, reason: &str) -> bool {
+    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) || reason == "COLLECTION_NOT_FOUND"
+}
+
+/// The connection broke again and again. Whether that is about this file shows a call without one.
+async fn lost(client: &Client, path: &Path, read: &Read, status: &Status) -> Result<Document, Failure> {
+    let mut request = Request::new(ListDocumentsRequest { page_size: 1, ..ListDocumentsRequest::default() });
+    request.set_timeout(Duration::from_secs(10));
+    let answered = match client.ingestion().list_documents(request).await {
+        Ok(_) => true,
+        Err(status) => status.code() != Code::Unavailable && vectrion::error::details(&status).is_some(),
+    };
+    if !answered {
+        return Err(Failure::Unreachable(format!(
+            "the connection to the server was lost while {} was uploaded, and it cannot be reached any more ({}); run the \
+             command again when it is back: files that are there already are recognised",
+            path.display(),
+            status.message()
+        )));
+    }
+    let message = format!("the connection broke during the upload, also when it was repeated: {}", status.message());
+    Ok(refused(path, read, "CONNECTION_LOST".into(), message))
+}
+
+fn code_name(status: &Status) -> String {
+    format!("{:?}", status.code()).to_uppercase()
 }
 
 async fn send(client: &Client, settings: &Settings, path: &Path) -> (Result<Document, Status>, Read) {

@@ -13,7 +13,7 @@ use vectrion::v1::{
 
 use super::{Bars, is_final};
 use crate::{
-    failure::Failure,
+    failure::{Failure, broke_on_the_way},
     output::{self, counted},
 };
 
@@ -158,7 +158,8 @@ fn take(
 }
 
 async fn give_up_or_pause(failure: Failure, failures: u32) -> Result<(), Failure> {
-    let passing = matches!(&failure, Failure::Refused(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded));
+    let passing = matches!(&failure, Failure::Refused(status)
+        if broke_on_the_way(status) || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded));
     if !passing || failures >= TRIES {
         return Err(failure);
     }
