@@ -79,6 +79,11 @@ impl FileParser {
         &self.pdf
     }
 
+    /// Ends the processes that read PDF files, when nothing is read any more.
+    pub async fn close(&self) {
+        self.pdf.close().await;
+    }
+
     async fn read_text(&self, file: &Path, kind: MediaType) -> Result<Extracted> {
         let (path, settings) = (file.to_owned(), self.text.clone());
         let limit = settings.timeout.saturating_add(GRACE);

@@ -15,6 +15,7 @@ use vectrion_backends::{
     wakeups::WakeupBackend,
 };
 use vectrion_core::Error;
+use vectrion_documents::FileParser;
 use vectrion_pipeline::Ports;
 use vectrion_store::{SchemaStatus, Store, StoreSettings};
 
@@ -25,7 +26,7 @@ use crate::{
     doctor::Finding,
 };
 
-/// Largest wait for the vector index to let go of its files.
+/// Largest wait for a backend to let go of what it holds.
 const CLOSE_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// `[disk]`.
@@ -45,11 +46,15 @@ pub(crate) struct Backends {
     pub(crate) kinds: Vec<(&'static str, String)>,
     store: Store,
     vectors: Arc<VectorBackend>,
+    parser: Arc<FileParser>,
 }
 
 impl Backends {
     /// Closes what holds files, so that the next start finds everything in order. It would anyway, only later.
     pub(crate) async fn close(self) {
+        if tokio::time::timeout(CLOSE_WAIT, self.parser.close()).await.is_err() {
+            tracing::warn!("the processes that read PDF files did not end in time; they end with this one");
+        }
         match tokio::time::timeout(CLOSE_WAIT, self.vectors.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(reason = error.reason(), ?error, "cannot close the vector index"),
@@ -97,12 +102,12 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
         idempotency: shared,
         objects: Arc::new(objects),
         vectors: Arc::clone(&vectors) as _,
-        parser,
+        parser: Arc::clone(&parser) as _,
         embedder: models.embedder,
         chat: models.chat,
         wakeups: Arc::new(wakeups),
     };
-    Ok(Backends { ports: Arc::new(ports), kinds, store, vectors })
+    Ok(Backends { ports: Arc::new(ports), kinds, store, vectors, parser })
 }
 
 /// The embedded database migrates by itself, after a copy of the file.

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use vectrion_core::ports::{DocumentParser, Tokenizer};
+use vectrion_core::ports::Tokenizer;
 use vectrion_documents::{FileParser, ParserSettings};
 
 use super::backend;
@@ -65,7 +65,7 @@ pub(super) fn open(
     config: &Config,
     assets: &Path,
     tokenizer: &Arc<dyn Tokenizer>,
-) -> Result<Arc<dyn DocumentParser>, StartError> {
+) -> Result<Arc<FileParser>, StartError> {
     let settings = section(config)?.resolve(assets);
     Ok(Arc::new(FileParser::new(settings, Arc::clone(tokenizer)).map_err(backend("documents"))?))
 }
