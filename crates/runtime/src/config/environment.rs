@@ -8,8 +8,15 @@ use super::{ConfigError, layers};
 
 const PREFIX: &str = "VECTRION_";
 
-/// Variables that are read elsewhere: by the client commands, by the tests, or before the merge.
-const RESERVED: [&str; 4] = ["VECTRION_ADDR", "VECTRION_API_KEY", "VECTRION_CONFIG", "VECTRION_PROFILE"];
+/// Variables that are read elsewhere: by the client commands, by the Makefile, by the tests, or before the merge.
+const RESERVED: [&str; 6] = [
+    "VECTRION_ADDR",
+    "VECTRION_API_KEY",
+    "VECTRION_CACHE_DIR",
+    "VECTRION_CA_CERT",
+    "VECTRION_CONFIG",
+    "VECTRION_PROFILE",
+];
 const RESERVED_PREFIXES: [&str; 2] = ["VECTRION_TEST_", "VECTRION_BENCH_"];
 
 /// Merges variables over `table`. An unknown one is a warning, because other programs may use the prefix.

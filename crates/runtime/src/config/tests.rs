@@ -45,6 +45,8 @@ fn a_misspelt_key_is_named_with_the_right_one() {
     assert!(error.contains("`worker.lease_sec`") && error.contains("did you mean `lease_s`"), "{error}");
     let config = load(&[("VECTRION_WORKER_LEASES", "7")], &[]).unwrap();
     assert!(config.warnings()[0].contains("VECTRION_WORKER_LEASE_S"), "{:?}", config.warnings());
+    let elsewhere = [("VECTRION_CA_CERT", "ca.pem"), ("VECTRION_CACHE_DIR", "/c"), ("VECTRION_ADDR", "http://h:1")];
+    assert_eq!(load(&elsewhere, &[]).unwrap().warnings(), [] as [String; 0]);
 }
 
 #[test]

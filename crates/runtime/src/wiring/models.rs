@@ -3,7 +3,7 @@
 use std::{num::NonZero, path::Path, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use vectrion_core::ports::{ChatModel, Embedder, Tokenizer};
 use vectrion_models::{
@@ -28,12 +28,16 @@ struct ModelSettings {
     embed_threads: usize,
     embed_model: String,
     embed_api_key: SecretString,
+    embed_headers: SecretString,
+    embed_proxy: SecretString,
     embed_dimension: usize,
     embed_query_prefix: String,
     embed_passage_prefix: String,
     chat: String,
     chat_model: String,
     chat_api_key: SecretString,
+    chat_headers: SecretString,
+    chat_proxy: SecretString,
     chat_context_tokens: u32,
     chat_temperature: f32,
     chat_output_limit: OutputLimitName,
@@ -67,8 +71,10 @@ impl ModelSettings {
         place("models.chat", &self.chat, "extractive:", "models.chat_model", &self.chat_model)
     }
 
-    fn chat_settings(&self, base_url: &str) -> ChatSettings {
+    fn chat_settings(&self, base_url: &str) -> Result<ChatSettings, ConfigError> {
         let mut endpoint = endpoint(base_url, &self.chat_model, &self.chat_api_key);
+        endpoint.headers = headers("models.chat_headers", &self.chat_headers)?;
+        endpoint.proxy = proxy("models.chat_proxy", &self.chat_proxy)?;
         endpoint.retries.max_retries = self.chat_retries;
         let mut settings = ChatSettings::new(endpoint);
         settings.context_tokens = self.chat_context_tokens;
@@ -80,15 +86,18 @@ impl ModelSettings {
         settings.first_token_timeout = Duration::from_millis(self.chat_first_token_timeout_ms);
         settings.inter_token_timeout = Duration::from_millis(self.chat_inter_token_timeout_ms);
         settings.total_timeout = Duration::from_millis(self.chat_timeout_ms);
-        settings
+        Ok(settings)
     }
 
-    fn embedder_settings(&self, base_url: &str) -> EmbedderSettings {
-        let mut settings = EmbedderSettings::new(endpoint(base_url, &self.embed_model, &self.embed_api_key));
+    fn embedder_settings(&self, base_url: &str) -> Result<EmbedderSettings, ConfigError> {
+        let mut endpoint = endpoint(base_url, &self.embed_model, &self.embed_api_key);
+        endpoint.headers = headers("models.embed_headers", &self.embed_headers)?;
+        endpoint.proxy = proxy("models.embed_proxy", &self.embed_proxy)?;
+        let mut settings = EmbedderSettings::new(endpoint);
         settings.dimension = Some(self.embed_dimension).filter(|dimension| *dimension > 0);
         settings.query_prefix.clone_from(&self.embed_query_prefix);
         settings.passage_prefix.clone_from(&self.embed_passage_prefix);
-        settings
+        Ok(settings)
     }
 
     fn local_settings(&self, assets: &Path) -> LocalEmbedderSettings {
@@ -101,8 +110,38 @@ impl ModelSettings {
     }
 }
 
+/// One `Name: value` a line. What is wrong is named by its line: the text itself may be a secret.
+fn headers(key: &'static str, text: &SecretString) -> Result<Vec<(String, SecretString)>, ConfigError> {
+    let lines = text.expose_secret().lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(at, line)| {
+            let wrong = |problem| ConfigError::invalid(key, format!("line {} {problem}", at + 1));
+            let (name, value) = line.split_once(':').ok_or_else(|| wrong("must be `Name: value`"))?;
+            let (name, value) = (name.trim(), value.trim());
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(wrong("does not begin with the name of a header"));
+            }
+            if value.bytes().any(|b| b.is_ascii_control()) {
+                return Err(wrong("has a value with characters that cannot be sent"));
+            }
+            Ok((name.to_owned(), SecretString::from(value.to_owned())))
+        })
+        .collect()
+}
+
+/// The URL of a proxy; none if empty.
+fn proxy(key: &'static str, url: &SecretString) -> Result<Option<SecretString>, ConfigError> {
+    let text = url.expose_secret();
+    let known = ["http://", "https://"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+    match text {
+        "" => Ok(None),
+        _ if known => Ok(Some(url.clone())),
+        _ => Err(ConfigError::invalid(key, "must be a URL such as http://USER:PASSWORD@HOST:PORT")),
+    }
+}
+
 fn endpoint(base_url: &str, model: &str, key: &SecretString) -> EndpointSettings {
-    use secrecy::ExposeSecret as _;
     let mut endpoint = EndpointSettings::new(base_url, model);
     endpoint.api_key = Some(key.clone()).filter(|key| !key.expose_secret().is_empty());
     endpoint
@@ -136,6 +175,14 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let settings = section(config)?;
     settings.embed_place()?;
     settings.chat_place()?;
+    for (key, text) in
+        [("models.embed_headers", &settings.embed_headers), ("models.chat_headers", &settings.chat_headers)]
+    {
+        headers(key, text)?;
+    }
+    for (key, url) in [("models.embed_proxy", &settings.embed_proxy), ("models.chat_proxy", &settings.chat_proxy)] {
+        proxy(key, url)?;
+    }
     for (key, value) in [
         ("models.chat_first_token_timeout_ms", settings.chat_first_token_timeout_ms),
         ("models.chat_inter_token_timeout_ms", settings.chat_inter_token_timeout_ms),
@@ -164,7 +211,7 @@ pub(super) async fn open(config: &Config, assets: &Path) -> Result<Models, Start
     let chat: Option<Arc<dyn ChatModel>> = match settings.chat_place()? {
         Place::Here => None,
         Place::Endpoint(url) => {
-            let model = OpenAiChatModel::new(settings.chat_settings(url), rand::rng().random());
+            let model = OpenAiChatModel::new(settings.chat_settings(url)?, rand::rng().random());
             Some(Arc::new(model.map_err(backend("chat model"))?))
         }
     };
@@ -179,7 +226,7 @@ async fn open_embedder(settings: &ModelSettings, assets: &Path) -> Result<Arc<dy
             Arc::new(loaded.map_err(backend("embedding model"))?)
         }
         Place::Endpoint(url) => {
-            let embedder = OpenAiEmbedder::discover(settings.embedder_settings(url), rand::rng().random()).await;
+            let embedder = OpenAiEmbedder::discover(settings.embedder_settings(url)?, rand::rng().random()).await;
             Arc::new(embedder.map_err(backend("embedding model"))?)
         }
     })
@@ -204,4 +251,51 @@ pub(super) async fn examine(config: &Config, assets: &Path) -> Vec<Finding> {
         Err(error) => Finding::bad("chat", error.to_string()),
     };
     vec![embedding, chat]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn load(settings: &[(&str, &str)]) -> Config {
+        let overrides = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let environment = vec![("HOME".to_owned(), "/home/somebody".to_owned())];
+        Config::load(&Sources { file: None, environment, overrides }).expect("known keys")
+    }
+
+    #[test]
+    fn headers_and_proxy_reach_the_endpoint_and_are_not_shown() {
+        let config = load(&[
+            ("models.chat_headers", "api-key: s3cret: still\n\n  X-Team : search \n"),
+            ("models.embed_headers", "api-key: hush"),
+            ("models.chat_proxy", "http://me:pa55@proxy:3128"),
+        ]);
+        check(&config).expect("fine");
+        let settings = section(&config).expect("fine");
+        let endpoint = settings.chat_settings("http://model/v1").expect("fine").endpoint;
+        let headers: Vec<_> =
+            endpoint.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+        assert_eq!(headers, [("api-key", "s3cret: still"), ("X-Team", "search")]);
+        assert_eq!(endpoint.proxy.expect("a proxy").expose_secret(), "http://me:pa55@proxy:3128");
+        let embedder = settings.embedder_settings("http://model/v1").expect("fine").endpoint;
+        assert_eq!((embedder.headers.len(), embedder.proxy.is_none()), (1, true));
+        let shown = format!("{}{settings:?}", config.to_redacted_toml());
+        for secret in ["s3cret", "hush", "pa55"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_not_shown() {
+        for (key, value) in [
+            ("models.chat_headers", "api-key: x\nhunter2"),
+            ("models.embed_headers", "hunter2 secret: x"),
+            ("models.embed_headers", "a: hunter2\u{1}x"),
+            ("models.chat_proxy", "me:hunter2@proxy:3128"),
+        ] {
+            let error = check(&load(&[(key, value)])).expect_err(value).to_string();
+            assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+        }
+    }
 }
