@@ -8,7 +8,7 @@ use serde::Deserialize;
 use vectrion_core::{
     Result,
     ids::{ChunkId, DocumentId, TenantId, VersionId},
-    ports::vectors::{Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
+    ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
 };
 
 use crate::backend_url::{self, Scheme};
@@ -109,6 +109,14 @@ impl VectorIndex for VectorBackend {
 
     async fn point_ids(&self, scope: &VectorScope, document: DocumentId) -> Result<Vec<ChunkId>> {
         self.index().point_ids(scope, document).await
+    }
+
+    async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>> {
+        self.index().generations(tenant).await
+    }
+
+    async fn drop_scope(&self, scope: &VectorScope) -> Result<()> {
+        self.index().drop_scope(scope).await
     }
 
     async fn drop_tenant(&self, tenant: TenantId) -> Result<()> {

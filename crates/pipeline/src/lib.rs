@@ -5,6 +5,7 @@
 
 pub mod administration;
 pub mod faults;
+pub mod generations;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod identity;

@@ -9,6 +9,7 @@ use vectrion_core::{Error, ids::WorkerId};
 use vectrion_pipeline::{
     Ports,
     administration::Administration,
+    generations,
     housekeeping::Housekeeping,
     identity::{AdminKey, Identity, KeySecret},
     ingestion::Ingestion,
@@ -115,6 +116,7 @@ impl App {
         };
         app.ensure_admin_key().await?;
         app.housekeeping.recover().await.map_err(|source| StartError::Backend { what: "recovery", source })?;
+        generations::settle(&app.ports).await.map_err(|source| StartError::Backend { what: "vectors", source })?;
         Ok(app)
     }
 

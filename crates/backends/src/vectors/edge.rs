@@ -191,6 +191,17 @@ fn check_vector(vector: &[f32], generation: &Generation) -> Result<()> {
     Ok(())
 }
 
+fn not_removed(error: std::io::Error) -> Error {
+    Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "a tenant's vector index cannot be removed").with_source(error)
+}
+
+impl EdgeIndex {
+    async fn remove_shard(&self, key: ShardKey) -> Result<()> {
+        let layout = self.opener.layout.clone();
+        self.registry.without(key, move || layout.remove(key).map_err(not_removed)).await
+    }
+}
+
 #[async_trait]
 impl VectorIndex for EdgeIndex {
     async fn upsert(&self, scope: &VectorScope, points: Vec<Point>) -> Result<()> {
@@ -262,14 +273,27 @@ impl VectorIndex for EdgeIndex {
         Ok(found.await?.unwrap_or_default().into_iter().map(ChunkId).collect())
     }
 
+    async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>> {
+        let layout = self.opener.layout.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let shards = layout.shards_of(tenant).map_err(|error| {
+                Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "the vector index cannot be listed").with_source(error)
+            })?;
+            shards.into_iter().map(|key| layout.described(key)).collect()
+        });
+        looking.await.unwrap_or_else(|error| {
+            Err(Error::internal("VECTOR_INDEX_FAILED", "the listing of the vector index ended early")
+                .with_source(error))
+        })
+    }
+
+    async fn drop_scope(&self, scope: &VectorScope) -> Result<()> {
+        self.remove_shard(ShardKey::of(scope)).await
+    }
+
     async fn drop_tenant(&self, tenant: TenantId) -> Result<()> {
-        let failed = |error: std::io::Error| {
-            Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "a tenant's vector index cannot be removed")
-                .with_source(error)
-        };
-        for key in self.opener.layout.shards_of(tenant).map_err(failed)? {
-            let layout = self.opener.layout.clone();
-            self.registry.without(key, move || layout.remove(key).map_err(failed)).await?;
+        for key in self.opener.layout.shards_of(tenant).map_err(not_removed)? {
+            self.remove_shard(key).await?;
         }
         Ok(())
     }

@@ -112,6 +112,12 @@ pub trait VectorIndex: Send + Sync {
     /// The ids of every point of a document, for checks and repairs.
     async fn point_ids(&self, scope: &VectorScope, document: DocumentId) -> Result<Vec<ChunkId>>;
 
+    /// The generations in which the tenant has an index, even an empty one, in no order.
+    async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>>;
+
+    /// Removes all of a tenant's points in one generation, at once and for good.
+    async fn drop_scope(&self, scope: &VectorScope) -> Result<()>;
+
     /// Removes all of a tenant's points in every generation.
     async fn drop_tenant(&self, tenant: TenantId) -> Result<()>;
 

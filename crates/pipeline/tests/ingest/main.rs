@@ -1,6 +1,7 @@
 //! The use cases of ingestion over the real database, object store and vector index of the embedded profile.
 
 mod administration;
+mod generations;
 mod housekeeping;
 mod idempotency;
 mod identity;

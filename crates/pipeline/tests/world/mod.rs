@@ -81,6 +81,11 @@ impl World {
 
     /// The same, with this floor of free space for objects and these settings.
     pub async fn open_with(path: &Path, min_free_bytes: u64, ingest: IngestSettings) -> Self {
+        Self::open_as(path, min_free_bytes, ingest, "words").await
+    }
+
+    /// The same, with an embedding model of this name.
+    pub async fn open_as(path: &Path, min_free_bytes: u64, ingest: IngestSettings, model: &str) -> Self {
         let store = Store::connect(&format!("sqlite://{}", path.join("test.db").display()), &StoreSettings::default())
             .await
             .expect("the database");
@@ -96,7 +101,7 @@ impl World {
             tokio::task::spawn_blocking(move || VectorBackend::open(&url, &settings)).await.expect("no panic");
         let vectors = Arc::new(vectors.expect("the index"));
         let parser = Arc::new(ParagraphParser::default());
-        let embedder = Arc::new(WordEmbedder::new("words", 4));
+        let embedder = Arc::new(WordEmbedder::new(model, 4));
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
         let shared = Arc::new(store.clone());
         let ports = Arc::new(Ports {

@@ -325,7 +325,21 @@ async fn generations_do_not_touch_each_other(index: &impl VectorIndex) {
     assert_eq!(dense(index, &new, &[1.0], 10).await.len(), 1);
     index.delete_document(&new, points[0].document).await.expect("deletes");
     assert_eq!(numbers(&sparse(index, &old, "alpha", 10).await), [1]);
-    index.upsert(&new, points).await.expect("writes");
+    index.upsert(&new, points.clone()).await.expect("writes");
+
+    let mut found = index.generations(old.tenant).await.expect("a listing");
+    found.sort_by(|a, b| a.model.cmp(&b.model));
+    let mut expected = vec![old.generation.clone(), new.generation.clone()];
+    expected.sort_by(|a, b| a.model.cmp(&b.model));
+    assert_eq!(found, expected);
+    assert_eq!(index.generations(TenantId::new()).await.expect("a listing"), []);
+    index.drop_scope(&old).await.expect("drops");
+    index.drop_scope(&old).await.expect("drops again");
+    assert_eq!(index.generations(old.tenant).await.expect("a listing"), [new.generation.clone()]);
+    assert_eq!(dense(index, &old, &[1.0], 10).await, []);
+    assert_eq!(dense(index, &new, &[1.0], 10).await.len(), 2, "the other one stays");
+    index.upsert(&old, points).await.expect("a dropped one may come again");
+
     index.drop_tenant(old.tenant).await.expect("drops");
     assert_eq!(dense(index, &old, &[1.0], 10).await, [], "a tenant is dropped from every generation");
     assert_eq!(dense(index, &new, &[1.0], 10).await, []);

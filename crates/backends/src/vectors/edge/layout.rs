@@ -93,17 +93,35 @@ impl Layout {
     /// # Errors
     /// `DATA_LOSS`, reason `VECTOR_SHARD_DAMAGED`.
     pub(super) fn check_generation(&self, key: ShardKey, generation: &Generation) -> Result<()> {
-        let path = self.generation(key.generation).join(MANIFEST);
-        let damaged = || {
-            Error::new(
-                ErrorKind::DataLoss,
-                "VECTOR_SHARD_DAMAGED",
-                format!("{} does not describe the embedding model whose vectors should be beside it", path.display()),
-            )
-        };
-        let bytes = fs::read(&path).map_err(|error| damaged().with_source(error))?;
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| damaged().with_source(error))?;
-        if manifest == Manifest::of(generation) { Ok(()) } else { Err(damaged()) }
+        if self.manifest(key.generation)? == Manifest::of(generation) {
+            Ok(())
+        } else {
+            Err(self.damaged(key.generation))
+        }
+    }
+
+    /// The generation of a shard, as its directory says.
+    ///
+    /// # Errors
+    /// `DATA_LOSS`, reason `VECTOR_SHARD_DAMAGED`.
+    pub(super) fn described(&self, key: ShardKey) -> Result<Generation> {
+        let Manifest { format: _, model, dimension, chunker } = self.manifest(key.generation)?;
+        Ok(Generation { model, dimension, chunker })
+    }
+
+    fn manifest(&self, generation: Uuid) -> Result<Manifest> {
+        let bytes = fs::read(self.generation(generation).join(MANIFEST))
+            .map_err(|error| self.damaged(generation).with_source(error))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.damaged(generation).with_source(error))
+    }
+
+    fn damaged(&self, generation: Uuid) -> Error {
+        let path = self.generation(generation).join(MANIFEST);
+        Error::new(
+            ErrorKind::DataLoss,
+            "VECTOR_SHARD_DAMAGED",
+            format!("{} does not describe the embedding model whose vectors should be beside it", path.display()),
+        )
     }
 
     /// Makes the directory of a shard: `fill` makes its content, which appears whole or not at all.
@@ -211,6 +229,7 @@ mod tests {
             layout.check_generation(key, &scope.generation).unwrap();
             assert!(layout.shard(key).join("x").exists());
             assert_eq!(layout.shards_of(scope.tenant).unwrap(), [key]);
+            assert_eq!(layout.described(key).unwrap(), scope.generation);
         }
         assert_eq!(layout.generations().unwrap().len(), scopes.len());
         let error = layout.check_generation(ShardKey::of(&scopes[0]), &scopes[1].generation).expect_err("another one");
