@@ -22,7 +22,9 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Client, Failure> 
     }
     Client::connect_with(&address, &key, options).await.map_err(|error| match error {
         ConnectError::Transport(source) => {
-            let cause = std::error::Error::source(&source).map_or_else(String::new, |cause| format!(": {cause}"));
+            // The outer ones say "transport error" and "tcp connect error"; the last one says why.
+            let causes = std::iter::successors(std::error::Error::source(&source), |cause| cause.source());
+            let cause = causes.last().map_or_else(String::new, |cause| format!(": {cause}"));
             Failure::Unreachable(format!(
                 "cannot reach the server at {address}{cause}; is `vectrion serve` running there? \
                  (VECTRION_ADDR or --addr names another one)"

@@ -27,6 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const WENT_WELL: Duration = Duration::from_secs(10);
 /// Tries of one file at the most, however well each of them begins.
 const TRIES: u32 = 50;
+/// Calls that are made to see whether the server is there.
+const LOOKS: u32 = 3;
 
 /// What all uploads of a run share.
 pub(super) struct Settings {
@@ -118,12 +120,20 @@ fn ends_the_command(status: &Status, reason: &str) -> bool {
 
 /// The connection broke again and again. Whether that is about this file shows a call without one.
 async fn lost(client: &Client, path: &Path, read: &Read, status: &Status) -> Result<Document, Failure> {
-    let mut request = Request::new(ListDocumentsRequest { page_size: 1, ..ListDocumentsRequest::default() });
-    request.set_timeout(Duration::from_secs(10));
-    let answered = match client.ingestion().list_documents(request).await {
-        Ok(_) => true,
-        Err(status) => status.code() != Code::Unavailable && vectrion::error::details(&status).is_some(),
-    };
+    let mut answered = false;
+    // The first call after a break may only find out that the old connection is gone.
+    for _ in 0..LOOKS {
+        let mut request = Request::new(ListDocumentsRequest { page_size: 1, ..ListDocumentsRequest::default() });
+        request.set_timeout(Duration::from_secs(10));
+        answered = match client.ingestion().list_documents(request).await {
+            Ok(_) => true,
+            Err(status) => status.code() != Code::Unavailable && vectrion::error::details(&status).is_some(),
+        };
+        if answered {
+            break;
+        }
+        tokio::time::sleep(FIRST_WAIT).await;
+    }
     if !answered {
         return Err(Failure::Unreachable(format!(
             "the connection to the server was lost while {} was uploaded, and it cannot be reached any more ({}); run the \

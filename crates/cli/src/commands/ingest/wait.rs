@@ -91,10 +91,7 @@ pub(super) async fn wait(
                         Some(Event::Changed(document)) => take(document, &mut waiting, bars, &mut done)?,
                         Some(Event::Removed(removed)) => {
                             if waiting.positions.remove(&removed.document_id).is_some() {
-                                return Err(Failure::Other(anyhow::anyhow!(
-                                    "document {} was deleted while it was waited for",
-                                    removed.document_id
-                                )));
+                                return Err(deleted(&removed.document_id));
                             }
                         }
                         Some(Event::Resync(_)) => {
@@ -119,6 +116,10 @@ pub(super) async fn wait(
     Ok(())
 }
 
+fn deleted(id: &str) -> Failure {
+    Failure::Other(anyhow::anyhow!("document {id} was deleted while it was waited for"))
+}
+
 async fn catch_up(
     client: &Client,
     ids: HashSet<String>,
@@ -130,7 +131,13 @@ async fn catch_up(
     for some in ids.chunks(ASKED_AT_ONCE) {
         let filter = DocumentFilter { document_ids: some.to_vec(), ..DocumentFilter::default() };
         let request = ListDocumentsRequest { filter: Some(filter), page_size: 1000, ..ListDocumentsRequest::default() };
-        for document in client.ingestion().list_documents(request).await?.into_inner().documents {
+        let found = client.ingestion().list_documents(request).await?.into_inner().documents;
+        let known: HashSet<&str> = found.iter().map(|document| document.document_id.as_str()).collect();
+        // Nobody tells of it again: what the watch missed is not in its history any more.
+        if let Some(gone) = some.iter().find(|id| !known.contains(id.as_str())) {
+            return Err(deleted(gone));
+        }
+        for document in found {
             take(document, waiting, bars, done)?;
         }
     }
