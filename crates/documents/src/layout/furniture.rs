@@ -14,6 +14,10 @@ const NUMBER_ZONE: f32 = 0.18;
 const DEPTH: usize = 5;
 /// Occurrences at the least: two pages may begin alike by chance, or because they matter.
 const OCCURRENCES: usize = 3;
+/// Pages of a document that is too short for so many; what stands on two of them at one place is kept once.
+const FEW_PAGES: usize = 4;
+/// Difference of the distance from the edge on those pages, in points.
+const VERY_PLACE: f32 = 1.5;
 /// Pages among which they must stand: a running title of a chapter need not go through the whole document.
 const WINDOW: u32 = 8;
 /// Difference of their distance from the edge, in points.
@@ -64,10 +68,15 @@ pub(super) fn remove(text: &str, lines: &mut Vec<TextLine>, pages: &[ExtractedPa
     let mut gone: HashSet<usize> = HashSet::new();
     let mut known: Vec<(Edge, &str, f32)> = Vec::new();
     for ((edge, key), found) in &candidates {
-        let counted = counted(found, if is_page_number(key) { 2 } else { OCCURRENCES });
+        // A footer whose number grows with the pages is one already on two pages; a title may count steps.
+        let few = *edge == Edge::Bottom && pages.len() <= FEW_PAGES;
+        let counted = counted(found, if few || is_page_number(key) { 2 } else { OCCURRENCES });
         let repeated = if is_page_number(key) { Vec::new() } else { repeated(found) };
         known.extend(repeated.iter().map(|candidate| (*edge, key.as_str(), candidate.distance)));
         gone.extend(counted.iter().chain(&repeated).map(|candidate| candidate.line));
+        if pages.len() <= FEW_PAGES {
+            gone.extend(again(*edge, found, text, lines));
+        }
     }
     known.sort_by(|a, b| a.1.cmp(b.1).then(a.2.total_cmp(&b.2)));
     known.dedup_by(|a, b| a.1 == b.1 && (a.2 - b.2).abs() < 1.0);
@@ -230,6 +239,32 @@ fn repeated(found: &[Candidate]) -> Vec<Candidate> {
                 gone.extend(place);
             }
             start = at;
+        }
+    }
+    gone
+}
+
+/// The lines of a short document that stand on several pages, at one place and in the same words: all but one of them.
+/// That one is kept, because two pages may begin alike for a reason. Of headers it is the first, of footers the last, so
+/// that it does not stand between the text of two pages.
+fn again(edge: Edge, found: &[Candidate], text: &str, lines: &[TextLine]) -> Vec<usize> {
+    let line = |candidate: &Candidate| &lines[candidate.line];
+    let content = |candidate: &Candidate| text[line(candidate).range.clone()].trim();
+    let mut gone = Vec::new();
+    for candidate in found.iter().filter(|candidate| candidate.place == Place::Edge) {
+        let is_kept_instead = |other: &Candidate| {
+            let nearer = match edge {
+                Edge::Top => other.page < candidate.page,
+                Edge::Bottom => other.page > candidate.page,
+            };
+            nearer
+                && other.place == Place::Edge
+                && (other.distance - candidate.distance).abs() <= VERY_PLACE
+                && (line(other).u0 - line(candidate).u0).abs() <= VERY_PLACE
+                && content(other) == content(candidate)
+        };
+        if found.iter().any(is_kept_instead) {
+            gone.push(candidate.line);
         }
     }
     gone

@@ -68,6 +68,8 @@ impl Vocabulary {
         // `state-of-the-` and `Anglo-` keep theirs.
         let compound =
             stem.rsplit(' ').next().is_some_and(|word| word.contains('-')) || !right.starts_with(char::is_lowercase);
+        // No word is broken after its first letter: `d-dimensional`, `e-mail`.
+        let compound = compound || left.chars().count() == 1;
         let (hyphenated, whole) = (count(format!("{left}-{right}")), count(format!("{left}{right}")));
         if hyphenated > whole || (compound && whole == 0) { Join::Nothing } else { Join::DropHyphen }
     }
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(join("the Anglo-", "American"), Join::Nothing);
         assert_eq!(join("state-of-the-", "art"), Join::Nothing);
         assert_eq!(join("in 2019-", "2020"), Join::Nothing);
+        assert_eq!(join("vectors of a d-", "dimensional space"), Join::Nothing);
     }
 
     #[test]

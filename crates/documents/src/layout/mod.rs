@@ -1,6 +1,7 @@
 //! From characters with positions to lines, columns and blocks in reading order.
 //!
-//! The way of a page: glyphs (in the order in which the file draws them) → `words` and segments of a line → regions in
+//! The way of a page: glyphs (in the order in which the file draws them), with the `spaces` that
+//! are left but not drawn → `words` and segments of a line → regions in
 //! reading order (`columns`) → rows, some of them of tables (`rows`) → lines with their text (`line`). When all
 //! pages are there: repeated headers and footers go (`furniture`), lines become blocks (`blocks`), some of them headings
 //! with a level (`headings`), and the text is put together (`compose`), words broken at line ends joined (`hyphens`).
@@ -19,6 +20,7 @@ mod hyphens;
 mod line;
 mod row_text;
 mod rows;
+mod spaces;
 mod title;
 mod visual;
 mod words;
@@ -27,6 +29,7 @@ use vectrion_core::extraction::{Extracted, ExtractedPage};
 
 pub(crate) use characters::is_space;
 pub(crate) use glyph::{Direction, Glyph, PageText, Run, Style};
+pub(crate) use spaces::restore as restore_spaces;
 
 use line::PageLines;
 

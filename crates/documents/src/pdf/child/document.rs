@@ -10,7 +10,7 @@ use super::{
     pdfium::{Document, ObjectKind, OpenError, Page, Pdfium},
 };
 use crate::{
-    layout::{DocumentLayout, OutlineEntry, PageText},
+    layout::{DocumentLayout, OutlineEntry, PageText, restore_spaces},
     pdf::protocol::{Failure, Request},
 };
 
@@ -59,6 +59,7 @@ pub(super) fn read_document(
                 reading.text = PageText::default();
             }
         }
+        restore_spaces(&mut reading.text);
         layout.add(&reading.text);
         progress(index + 1, pages);
     }
