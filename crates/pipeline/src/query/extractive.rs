@@ -158,6 +158,7 @@ fn candidates<'a>(question: &str, passages: &'a [Passage], read: &'a [Vec<Senten
             let letters = sentence.text.chars().filter(|c| c.is_alphabetic()).count();
             let worth = LENGTHS.contains(&sentence.text.chars().count())
                 && letters >= 3
+                && !asks(sentence)
                 && !is_heading(passage, &sentence.text)
                 && !(is_row(&sentence.text) && head_of_table(all, index).is_none());
             if worth && seen.insert(sentence.text.as_str()) {
@@ -183,8 +184,21 @@ fn candidates<'a>(question: &str, passages: &'a [Passage], read: &'a [Vec<Senten
 
 /// The nearest line above that looks like a heading, else the innermost heading of the passage.
 fn heading_above<'a>(passage: &'a Passage, all: &'a [Sentence], index: usize) -> Option<&'a str> {
-    let line = all[..index].iter().rev().find(|sentence| looks_like_heading(sentence));
+    let line = (0..index).rev().find(|at| looks_like_heading(&all[*at]) || asks_alone(all, *at)).map(|at| &all[at]);
     line.map(|sentence| sentence.text.as_str()).or(passage.heading_path.last().map(String::as_str))
+}
+
+/// A question in a document answers none.
+fn asks(sentence: &Sentence) -> bool {
+    sentence.text.ends_with(['?', '？', '؟'])
+}
+
+/// A question that is a paragraph by itself: what follows answers it.
+fn asks_alone(all: &[Sentence], at: usize) -> bool {
+    let is_other = |other: Option<usize>| {
+        other.and_then(|at| all.get(at)).is_none_or(|other| other.paragraph != all[at].paragraph)
+    };
+    asks(&all[at]) && is_other(at.checked_sub(1)) && is_other(Some(at + 1))
 }
 
 /// A short line that is neither prose nor a row nor an item and names no figure.
@@ -260,8 +274,7 @@ fn score(candidate: &Candidate<'_>, meaning: f32) -> f32 {
         (false, false) if looks_like_heading(candidate.sentence()) => -0.4,
         (false, false) => -0.2,
     };
-    let asks_back = if text.ends_with('?') { -0.2 } else { 0.0 };
-    meaning + WORDS_SHARE * candidate.shared + by_rank + form + asks_back
+    meaning + WORDS_SHARE * candidate.shared + by_rank + form
 }
 
 /// Whether a sentence is near enough to the question to be an answer to it, by meaning, by the words they share, or by some
@@ -273,4 +286,25 @@ fn fits(meaning: f32, shared: f32) -> bool {
 /// Of vectors of unit length.
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_fits_by_its_meaning_or_its_words_or_some_of_both() {
+        assert!(fits(0.6, 0.0));
+        assert!(fits(0.1, 0.9));
+        assert!(fits(0.4, 0.3));
+        assert!(!fits(0.35, 0.2));
+    }
+
+    #[test]
+    fn a_question_of_the_document_is_the_heading_of_what_follows() {
+        let all = sentences("Scope\n\nHow long does the warranty last?\n\nThirty-six months. Is that long? It is.");
+        let questions: Vec<usize> = (0..all.len()).filter(|at| asks(&all[*at])).collect();
+        assert_eq!(questions, [1, 3], "{all:?}");
+        assert_eq!(questions.iter().map(|at| asks_alone(&all, *at)).collect::<Vec<_>>(), [true, false]);
+    }
 }
