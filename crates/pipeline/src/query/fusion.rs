@@ -16,7 +16,9 @@ pub(super) struct Scored {
     pub(super) sparse: Option<f32>,
 }
 
-/// Ranks by the sum over both lists of 1 / (60 + rank), ranks counted from 1; best first, ties by id.
+/// Ranks by the sum over both lists of 1 / (60 + rank), ranks counted from 1; best first. Ties, such as the best of one
+/// list and the best of the other, go to the higher cosine, then to the higher BM25 sum, and only then by id: the same
+/// documents, uploaded again under other ids, are found in the same order.
 pub(super) fn reciprocal_rank(dense: &[Hit], sparse: &[Hit]) -> Vec<Scored> {
     let mut fused: HashMap<ChunkId, Scored> = HashMap::with_capacity(dense.len() + sparse.len());
     let mut add = |hits: &[Hit], set: fn(&mut Scored, f32)| {
@@ -45,7 +47,14 @@ pub(super) fn single(hits: &[Hit], dense: bool) -> Vec<Scored> {
 }
 
 fn sorted(mut scored: Vec<Scored>) -> Vec<Scored> {
-    scored.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.id.cmp(&b.id)));
+    let order = |a: Option<f32>, b: Option<f32>| b.unwrap_or(f32::MIN).total_cmp(&a.unwrap_or(f32::MIN));
+    scored.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| order(a.dense, b.dense))
+            .then_with(|| order(a.sparse, b.sparse))
+            .then_with(|| a.id.cmp(&b.id))
+    });
     scored
 }
 
@@ -67,6 +76,13 @@ mod tests {
         assert_eq!(fused[0].id, b);
         assert!((fused[0].score - 2.0 / 62.0).abs() < 1e-6);
         assert!(fused[0].dense.is_some() && fused[0].sparse.is_some());
-        assert!(fused[1].id < fused[2].id, "ties are broken by id");
+        assert_eq!(
+            fused[1].id, a,
+            "of two that one list alone has in the same place, the one near in meaning comes first"
+        );
+        assert_eq!(fused[2].id, c);
+        let [x, y] = [ChunkId::new(), ChunkId::new()];
+        let alike = single(&hits(&[x, y]), true);
+        assert!(alike[0].id < alike[1].id, "what is alike in all is in the order of the ids");
     }
 }
