@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make bench-peers`: Vectrion and Haystack on the same PDFs, the same model and the same machine, in turns, in one run.
+"""`make bench-peers`: Vectrion and Haystack on the same PDFs, the same model and the same machine, one after the other in one run.
 
     python3 scripts/bench/peers.py [--skip-build] [DIRECTORY…]
 

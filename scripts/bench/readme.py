@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`make bench-readme`: puts the last figures of `make bench` and `make bench-peers` between the README's markers."""
+"""`make bench-readme`: puts the last figures of `make bench` and `make bench-peers` between the README's markers, folded.
+The sentences above them are written by hand."""
 
 import re
 import sys
@@ -23,7 +24,8 @@ def main():
         sys.exit(f"bench: README.md has no {BEGIN} … {END}")
     head, rest = text.split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    readme.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}", encoding="utf-8")
+    folded = f"<details><summary>All figures</summary>\n\n{body}\n\n</details>"
+    readme.write_text(f"{head}{BEGIN}\n{folded}\n{END}{tail}", encoding="utf-8")
     print(f"bench: README.md has the figures of {', '.join(part.name for part in parts if part.is_file())}")
 
 
