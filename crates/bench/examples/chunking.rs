@@ -71,7 +71,7 @@ fn main() -> AnyResult<()> {
             break;
         }
         let end = extracted.text.floor_char_boundary(left);
-        part.push(text::read(extracted.text[..end].as_bytes(), MediaType::Plain, &TextSettings::default())?);
+        part.push(text::read(&extracted.text.as_bytes()[..end], MediaType::Plain, &TextSettings::default())?);
         left = left.saturating_sub(extracted.text.len());
     }
 
