@@ -80,11 +80,11 @@ class Data:
         """Running text, several megabytes of it with SciFact."""
         if self.scifact():
             return [f"{title}\n\n{text}" for title, text in self.abstracts().values()]
-        return [path.read_text(encoding="utf-8") for path in sorted(OWN_TEXTS.glob("*.txt"))] * 40
+        return own_texts() * 40
 
     def sentences(self):
         found = []
-        for text in self.texts() if self.scifact() else self.texts()[: len(list(OWN_TEXTS.glob("*.txt")))]:
+        for text in self.texts() if self.scifact() else own_texts():
             found += [s.strip() for s in re.split(r"(?<=[.!?])\s+", text) if len(s.strip()) > 20]
         return found
 
@@ -115,8 +115,12 @@ class Data:
         """On the synthetic documents."""
         if self.scifact():
             return [text for text, _ in self.judged_queries().values()][:count]
-        order = random.Random(seed)
-        return [" ".join(order.choice(self.sentences()).split()[:12]) for _ in range(count)]
+        sentences, order = self.sentences(), random.Random(seed)
+        return [" ".join(order.choice(sentences).split()[:12]) for _ in range(count)]
+
+
+def own_texts():
+    return [path.read_text(encoding="utf-8") for path in sorted(OWN_TEXTS.glob("*.txt"))]
 
 
 def write_questions(path, questions):

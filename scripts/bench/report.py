@@ -28,14 +28,14 @@ class Figure:
 
 def machine():
     model, memory = platform.machine(), 0
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    for line in flags.splitlines():
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
     for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemTotal"):
             memory = int(line.split()[1]) / 1024**2
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     return {
         "cores": len(os.sched_getaffinity(0)),
         "cpu": model,
@@ -72,9 +72,9 @@ class Report:
         self.messages = []
         self.started = time.time()
 
-    def add(self, section, name, value, unit, against="", ratio=None, at_least=None, at_most=None, note="", on=None):
-        """Adds a figure. The goal is on the ratio where there is one, else on the value; `on` overrides that."""
-        judged = on if on is not None else (ratio if ratio is not None else value)
+    def add(self, section, name, value, unit, against="", ratio=None, at_least=None, at_most=None, note=""):
+        """Adds a figure. The goal is on the ratio where there is one, else on the value."""
+        judged = ratio if ratio is not None else value
         goal, met = "", None
         if at_least is not None:
             goal, met = f"≥ {at_least:g}", judged is not None and judged >= at_least

@@ -250,7 +250,9 @@ fn replay(stored: &[u8]) -> Result<Replayed> {
     }
 }
 
-fn unreadable() -> Error {
+/// A stored outcome that is damaged, or of a form that this program does not know.
+#[must_use]
+pub fn unreadable() -> Error {
     Error::internal("OUTCOME_UNREADABLE", "the stored outcome of this request id cannot be read; use a new request id")
 }
 

@@ -17,7 +17,7 @@ use vectrion_backends::{
 use vectrion_core::Error;
 use vectrion_documents::FileParser;
 use vectrion_pipeline::Ports;
-use vectrion_store::{SchemaStatus, Store, StoreSettings};
+use vectrion_store::{Store, StoreSettings};
 
 use crate::{
     app::StartError,
@@ -114,13 +114,7 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
 async fn open_store(config: &Config) -> Result<Store, StartError> {
     let store =
         Store::connect(config.text("database.url"), &StoreSettings::default()).await.map_err(backend("database"))?;
-    match store.schema_status().await.map_err(backend("database"))? {
-        SchemaStatus::UpToDate => {}
-        SchemaStatus::Behind(_) | SchemaStatus::Ahead(_) => {
-            let migrated = store.migrate().await.map_err(backend("database"))?;
-            tracing::info!(migrations = ?migrated.applied, backup = ?migrated.backup, "database migrated");
-        }
-    }
+    store.migrate().await.map_err(backend("database"))?;
     Ok(store)
 }
 

@@ -28,6 +28,8 @@ mod plans;
 mod rows;
 mod schema;
 mod sql;
+#[cfg(test)]
+mod test_database;
 mod time;
 mod uploads;
 

@@ -1,6 +1,5 @@
 //! That the queries which run often, or over much, use the indexes meant for them on SQLite, which has no statistics.
 
-use tempfile::TempDir;
 use uuid::Uuid;
 use vectrion_core::{
     document::{DocumentFilter, DocumentOrder, DocumentOrderField, DocumentState},
@@ -12,18 +11,10 @@ use vectrion_core::{
 };
 
 use crate::{
-    Store, StoreSettings,
     catalog::{history, lists, search},
     jobs::claim,
+    test_database::database,
 };
-
-async fn database() -> (Store, TempDir) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let url = format!("sqlite://{}/vectrion.db", directory.path().display());
-    let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
-    store.migrate().await.expect("its tables");
-    (store, directory)
-}
 
 fn tenant() -> TenantId {
     TenantId(Uuid::nil())

@@ -78,7 +78,7 @@ impl Store {
         let after = applied(&tx).await?;
         tx.commit().await?;
         let applied: Vec<String> = after.into_iter().filter(|name| !before.contains(name)).collect();
-        tracing::info!(migrations = applied.len(), backup = ?backup, "database schema brought up to date");
+        tracing::info!(migrations = ?applied, backup = ?backup, "database schema brought up to date");
         Ok(Migrated { applied, backup })
     }
 
@@ -163,11 +163,10 @@ fn too_new(unknown: &[String]) -> Error {
 mod tests {
     use sea_orm::DbErr;
     use sea_orm_migration::{MigrationName, MigrationTrait, async_trait};
-    use tempfile::TempDir;
     use vectrion_core::{ids::TenantId, ports::Directory as _};
 
     use super::*;
-    use crate::StoreSettings;
+    use crate::{StoreSettings, test_database::connected};
 
     /// The migrations of a later release.
     struct Later;
@@ -231,15 +230,10 @@ mod tests {
         }
     }
 
-    async fn open(directory: &TempDir) -> Store {
-        let url = format!("sqlite://{}/vectrion.db", directory.path().display());
-        Store::connect(&url, &StoreSettings::default()).await.expect("a database")
-    }
-
     #[tokio::test]
     async fn a_new_database_is_brought_up_to_date_once() {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = open(&directory).await;
+        let store = connected(&directory).await;
         assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::Behind(known::<Migrator>()));
         let migrated = store.migrate().await.expect("migrated");
         assert_eq!(migrated, Migrated { applied: known::<Migrator>(), backup: None }, "there was nothing to copy");
@@ -250,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn an_existing_file_is_copied_before_its_migration() {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = open(&directory).await;
+        let store = connected(&directory).await;
         store.migrate().await.expect("migrated");
         store.create_tenant(TenantId::new(), "before").await.expect("a tenant");
         let left_over = directory.path().join("vectrion.db.before-m20990101_000001_note.tmp");
@@ -278,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_newer_schema_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = open(&directory).await;
+        let store = connected(&directory).await;
         store.migrate_with::<Later>().await.expect("migrated");
         let unknown = vec!["m20990101_000001_note".to_owned()];
         assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::Ahead(unknown));
@@ -290,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn a_migration_that_fails_changes_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = open(&directory).await;
+        let store = connected(&directory).await;
         store.migrate().await.expect("migrated");
         assert!(store.migrate_with::<Broken>().await.is_err());
         assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::UpToDate, "not even the sound one");

@@ -48,8 +48,8 @@ pub trait Answers: Send + Sync {
     /// Asks whoever writes the answer to stop. An answer that has ended stays as it is; a missing one is no error.
     async fn request_cancel(&self, tenant: TenantId, id: AnswerId) -> Result<()>;
 
-    /// Ends answers that no process writes any more, with an `error` event of code `UNAVAILABLE` (14): those without an end and without a new event for
-    /// `idle_ms` milliseconds. Returns how many.
+    /// Ends answers that no process writes any more, with an `error` event of code `UNAVAILABLE` (14): those without an end
+    /// and without a new event for `idle_ms` milliseconds. Returns how many.
     async fn end_abandoned(&self, idle_ms: i64, reason: &str, message: &str) -> Result<u64>;
 
     /// Removes answers older than `keep_ms` milliseconds. Returns how many.

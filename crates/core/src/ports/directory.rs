@@ -46,7 +46,8 @@ pub trait Directory: Send + Sync {
     /// Whether there is no tenant at all: a new installation.
     async fn is_empty(&self) -> Result<bool>;
 
-    /// Creates a tenant with its collection `default`, whose embedding model is empty: that of the installation. A taken name is `ALREADY_EXISTS`, reason `TENANT_EXISTS`.
+    /// Creates a tenant with its collection `default`, whose embedding model is empty: that of the installation. A taken
+    /// name is `ALREADY_EXISTS`, reason `TENANT_EXISTS`.
     async fn create_tenant(&self, id: TenantId, name: &str) -> Result<Tenant>;
 
     /// A tenant; none if missing.

@@ -123,7 +123,7 @@ fn place(candidate: &Candidate<'_>) -> Vec<String> {
     let (all, at) = (candidate.neighbours, candidate.index);
     let sentence = &all[at];
     if candidate.is_row() {
-        return head_of_table(all, at).into_iter().chain([sentence]).map(|sentence| sentence.text.clone()).collect();
+        return head_of_table(all, at).into_iter().chain([at]).map(|at| all[at].text.clone()).collect();
     }
     let together = |other: &&Sentence| other.paragraph == sentence.paragraph && other.is_prose;
     let before = at.checked_sub(1).map(|at| &all[at]).filter(together).filter(|_| points_back(&sentence.text));
@@ -131,10 +131,9 @@ fn place(candidate: &Candidate<'_>) -> Vec<String> {
     before.into_iter().chain([sentence]).chain(after).map(|sentence| sentence.text.clone()).collect()
 }
 
-/// The first row of the table that a row is in, unless it is that row.
-fn head_of_table(all: &[Sentence], row: usize) -> Option<&Sentence> {
-    let first = (0..row).rev().take_while(|at| is_row(&all[*at].text)).last()?;
-    all.get(first)
+/// Which sentence is the first row of the table that a row is in, unless it is that row.
+fn head_of_table(all: &[Sentence], row: usize) -> Option<usize> {
+    (0..row).rev().take_while(|at| is_row(&all[*at].text)).last()
 }
 
 fn points_back(text: &str) -> bool {
@@ -149,22 +148,26 @@ fn points_back(text: &str) -> bool {
 
 fn candidates<'a>(question: &str, passages: &'a [Passage], read: &'a [Vec<Sentence>]) -> Vec<Candidate<'a>> {
     let wanted = telling_words(question);
-    let weights = weights(&wanted, read);
+    let words: Vec<Vec<HashSet<String>>> =
+        read.iter().map(|all| all.iter().map(|sentence| telling_words(&sentence.text)).collect()).collect();
+    let weights = weights(&wanted, words.iter().flatten());
     let total: f32 = weights.values().sum();
     let mut seen = HashSet::new();
     let mut out = Vec::new();
-    for (rank, (passage, all)) in passages.iter().zip(read).enumerate() {
+    for (rank, ((passage, all), words)) in passages.iter().zip(read).zip(&words).enumerate() {
         for (index, sentence) in all.iter().enumerate() {
+            let is_row = is_row(&sentence.text);
+            let head = is_row.then(|| head_of_table(all, index)).flatten();
             let letters = sentence.text.chars().filter(|c| c.is_alphabetic()).count();
             let worth = LENGTHS.contains(&sentence.text.chars().count())
                 && letters >= 3
                 && !asks(sentence)
                 && !is_heading(passage, &sentence.text)
-                && !(is_row(&sentence.text) && head_of_table(all, index).is_none());
+                && !(is_row && head.is_none());
             if worth && seen.insert(sentence.text.as_str()) {
-                let mut there = telling_words(&sentence.text);
-                if is_row(&sentence.text) {
-                    there.extend(head_of_table(all, index).into_iter().flat_map(|head| telling_words(&head.text)));
+                let mut there = words[index].clone();
+                if let Some(head) = head {
+                    there.extend(words[head].iter().cloned());
                     there.extend(passage.heading_path.last().into_iter().flat_map(|heading| telling_words(heading)));
                 }
                 let above = heading_above(passage, all, index).map(telling_words).unwrap_or_default();
@@ -214,16 +217,14 @@ fn is_item(text: &str) -> bool {
     text.chars().next().is_some_and(|c| matches!(c, '•' | '-' | '–' | '▪' | '●'))
 }
 
-/// What each word of the question tells: the fewer sentences it stands in, the more.
-fn weights(wanted: &HashSet<String>, read: &[Vec<Sentence>]) -> HashMap<String, f32> {
+/// What each word of the question tells: the fewer sentences it stands in, the more. `sentences` are the words of each.
+fn weights<'a>(wanted: &HashSet<String>, sentences: impl Iterator<Item = &'a HashSet<String>>) -> HashMap<String, f32> {
     let mut counts: HashMap<&String, usize> = wanted.iter().map(|word| (word, 0)).collect();
     let mut total = 0_usize;
-    for sentence in read.iter().flatten() {
+    for words in sentences {
         total += 1;
-        for word in telling_words(&sentence.text) {
-            if let Some(count) = counts.get_mut(&word) {
-                *count += 1;
-            }
+        for (word, count) in &mut counts {
+            *count += usize::from(words.contains(*word));
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "counts of sentences are small")]
@@ -250,7 +251,7 @@ fn in_context(candidate: &Candidate<'_>) -> String {
     }
     let heading = candidate.passage.heading_path.last().map_or("", String::as_str);
     let head = candidate.is_row().then(|| head_of_table(candidate.neighbours, candidate.index)).flatten();
-    let head = head.map_or("", |head| head.text.as_str());
+    let head = head.map_or("", |head| candidate.neighbours[head].text.as_str());
     format!("{heading} {head} {}", sentence.text).trim().to_owned()
 }
 

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 use uuid::Uuid;
 use vectrion::v1;
-use vectrion_core::{Error, Result, ports::Idempotency, tenancy::CallContext};
+use vectrion_core::{Result, ports::Idempotency, tenancy::CallContext};
 use vectrion_pipeline::idempotency::{self, IdempotentCall, Replayed};
 
 use super::handling::unary;
@@ -139,13 +139,7 @@ pub(crate) fn once(
 
 /// A response as it was stored.
 pub(crate) fn read<R: Message + Default>(stored: &[u8]) -> Result<R> {
-    R::decode(stored).map_err(|source| {
-        Error::internal(
-            "OUTCOME_UNREADABLE",
-            "the stored outcome of this request id cannot be read; use a new request id",
-        )
-        .with_source(source)
-    })
+    R::decode(stored).map_err(|source| idempotency::unreadable().with_source(source))
 }
 
 /// The response, and whether an earlier call made it.

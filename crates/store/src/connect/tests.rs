@@ -2,21 +2,10 @@
 
 use std::time::Duration;
 
-use tempfile::TempDir;
 use vectrion_core::{ErrorKind, ids::TenantId, ports::Directory as _};
 
 use super::*;
-
-fn url(directory: &TempDir) -> String {
-    format!("sqlite://{}/vectrion.db", directory.path().display())
-}
-
-async fn database() -> (Store, TempDir) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = Store::connect(&url(&directory), &StoreSettings::default()).await.expect("a database");
-    store.migrate().await.expect("its tables");
-    (store, directory)
-}
+use crate::test_database::{database, url};
 
 async fn refused(url: &str) -> Error {
     // A server that refuses connections is asked again until then.

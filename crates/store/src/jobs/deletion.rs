@@ -186,7 +186,7 @@ mod tests {
     use vectrion_testkit::conformance::scenario::Scenario;
 
     use super::*;
-    use crate::StoreSettings;
+    use crate::test_database::database;
 
     async fn links(store: &Store) -> i64 {
         let count = sql::across_tenants("SELECT COUNT(*) FROM answer_documents", []).scalar(store.reader()).await;
@@ -195,10 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_answers_that_rest_on_a_document_lose_its_text_in_portions() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite://{}/vectrion.db", directory.path().display());
-        let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
-        store.migrate().await.expect("its tables");
+        let (store, _directory) = database().await;
         let scenario = Scenario::new(&store).await;
         let document = scenario.indexed("a", "1", &["The code is zebra."]).await;
         let passage = Passage {

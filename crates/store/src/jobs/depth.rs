@@ -40,38 +40,28 @@ struct Depth {
 /// Over all tenants.
 pub(super) async fn queues<C: ConnectionTrait>(connection: &C) -> Outcome<Vec<QueueDepth>> {
     let now = time::now(connection).await?;
-    let depths = sql::across_tenants(
-        "SELECT stage, CAST(SUM(CASE WHEN run_time <= $1 THEN 1 ELSE 0 END) AS BIGINT) AS ready,
-                CAST(SUM(CASE WHEN run_time > $1 THEN 1 ELSE 0 END) AS BIGINT) AS delayed,
-                CAST(0 AS BIGINT) AS running, MIN(run_time) AS oldest
-            FROM jobs WHERE state = 'pending' GROUP BY stage
-        UNION ALL
-        SELECT stage, CAST(0 AS BIGINT), CAST(0 AS BIGINT), COUNT(*), CAST(NULL AS BIGINT)
-            FROM jobs WHERE state = 'running' GROUP BY stage",
-        [now.into()],
-    )
-    .all(connection)
-    .await?;
+    let depths = sql::across_tenants(depths("$1", ""), [now.into()]).all(connection).await?;
     Ok(by_stage(&depths, now))
 }
 
 /// Of one tenant.
 pub(super) async fn tenant_queues<C: ConnectionTrait>(connection: &C, tenant: TenantId) -> Outcome<Vec<QueueDepth>> {
     let now = time::now(connection).await?;
-    let depths = sql::for_tenant(
-        tenant,
-        "SELECT stage, CAST(SUM(CASE WHEN run_time <= $2 THEN 1 ELSE 0 END) AS BIGINT) AS ready,
-                CAST(SUM(CASE WHEN run_time > $2 THEN 1 ELSE 0 END) AS BIGINT) AS delayed,
+    let depths = sql::for_tenant(tenant, depths("$2", "tenant_id = $1 AND"), [now.into()]).all(connection).await?;
+    Ok(by_stage(&depths, now))
+}
+
+/// Counts by stage; `now` is the parameter that holds the time, `whose` the condition that picks the jobs.
+fn depths(now: &str, whose: &str) -> String {
+    format!(
+        "SELECT stage, CAST(SUM(CASE WHEN run_time <= {now} THEN 1 ELSE 0 END) AS BIGINT) AS ready,
+                CAST(SUM(CASE WHEN run_time > {now} THEN 1 ELSE 0 END) AS BIGINT) AS delayed,
                 CAST(0 AS BIGINT) AS running, MIN(run_time) AS oldest
-            FROM jobs WHERE tenant_id = $1 AND state = 'pending' GROUP BY stage
+            FROM jobs WHERE {whose} state = 'pending' GROUP BY stage
         UNION ALL
         SELECT stage, CAST(0 AS BIGINT), CAST(0 AS BIGINT), COUNT(*), CAST(NULL AS BIGINT)
-            FROM jobs WHERE tenant_id = $1 AND state = 'running' GROUP BY stage",
-        [now.into()],
+            FROM jobs WHERE {whose} state = 'running' GROUP BY stage"
     )
-    .all(connection)
-    .await?;
-    Ok(by_stage(&depths, now))
 }
 
 fn by_stage(depths: &[Depth], now: i64) -> Vec<QueueDepth> {

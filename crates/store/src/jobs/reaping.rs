@@ -158,19 +158,11 @@ mod tests {
     use vectrion_testkit::conformance::scenario::{LONG, Scenario};
 
     use super::*;
-    use crate::StoreSettings;
+    use crate::test_database::database;
 
     async fn set(store: &Store, what: &str, document: DocumentId) {
         let text = format!("UPDATE jobs SET {what} WHERE document_id = x'{}'", document.0.simple());
         store.writer().execute_unprepared(&text).await.expect("changed");
-    }
-
-    async fn database() -> (Store, tempfile::TempDir) {
-        let directory = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite://{}/vectrion.db", directory.path().display());
-        let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
-        store.migrate().await.expect("its tables");
-        (store, directory)
     }
 
     #[tokio::test]

@@ -72,22 +72,19 @@ pub(super) async fn upload(client: &Client, settings: &Settings, path: &Path) ->
         {
             return Err(status.into());
         }
-        let Some(passing) = passing(&status, details.as_ref()) else {
-            let reason = details.map_or_else(|| code_name(&status), |details| details.reason);
-            return Ok(refused(path, &read, reason, status.message().to_owned()));
-        };
+        let passing = passing(&status, details.as_ref());
         if tries == 1 || begun.elapsed() > WENT_WELL {
             trouble_since = Instant::now();
             wait = FIRST_WAIT;
         }
-        if trouble_since.elapsed() + wait > settings.retry_for || tries >= TRIES {
-            return match passing {
-                Passing::Connection => lost(client, path, &read, &status).await,
-                Passing::Refused => {
-                    let reason = details.map_or_else(|| code_name(&status), |details| details.reason);
-                    Ok(refused(path, &read, reason, status.message().to_owned()))
-                }
-            };
+        let given_up = trouble_since.elapsed() + wait > settings.retry_for || tries >= TRIES;
+        match passing {
+            Some(Passing::Connection) if given_up => return lost(client, path, &read, &status).await,
+            Some(_) if !given_up => {}
+            _ => {
+                let reason = details.map_or_else(|| code_name(&status), |details| details.reason);
+                return Ok(refused(path, &read, reason, status.message().to_owned()));
+            }
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);
