@@ -6,6 +6,7 @@
 
 mod ddl;
 mod m20261121_000001_initial;
+mod m20261121_000002_outbox;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, async_trait,
@@ -19,7 +20,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_initial::Migration)]
+        vec![Box::new(m20261121_000001_initial::Migration), Box::new(m20261121_000002_outbox::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -11,6 +11,7 @@ mod documents;
 mod examples;
 mod identity;
 mod processes;
+mod queue;
 mod support;
 mod transport;
 mod uploads;

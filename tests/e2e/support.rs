@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod process;
+pub mod shared;
 
 use std::{
     path::{Path, PathBuf},

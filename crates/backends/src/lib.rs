@@ -7,6 +7,7 @@
 //! | [`vectors::VectorBackend`] | `edge:///dir` | the Qdrant engine in this process, on a local disk |
 //! | [`objects::ObjectBackend`] | `file:///dir` | a local disk |
 //! | [`wakeups::WakeupBackend`] | `db:` | notifications within this process, beside the polled jobs table |
+//! | | `amqp://…`, `amqps://…` | RabbitMQ, beside the polled jobs table |
 //!
 //! A URL that cannot be used is `INVALID_ARGUMENT` with reason `UNSUPPORTED_BACKEND` or `INVALID_BACKEND_URL`; the error
 //! names the configuration key and what would be possible. URLs are never repeated in messages: they may hold secrets.

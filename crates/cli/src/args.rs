@@ -60,6 +60,8 @@ pub(crate) enum Command {
     /// Tenants, collections, jobs, workers, dead letters.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Bring a shared database (PostgreSQL) up to date. Safe beside others that do the same, and to repeat.
+    Migrate(ConfigArgs),
     /// Check the configuration and print what is in force, without secrets.
     CheckConfig(ConfigArgs),
     /// Check that this machine, and the server if it runs, have all they need.
@@ -88,6 +90,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1:50051].
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen: Option<String>,
+    /// Bring the database up to date first, as `vectrion migrate` does.
+    #[arg(long)]
+    pub(crate) migrate: bool,
 }
 
 #[derive(Debug, Args)]

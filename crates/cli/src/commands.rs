@@ -6,6 +6,7 @@ mod config;
 mod documents;
 mod ingest;
 mod keys;
+mod migrate;
 mod search;
 mod serve;
 mod values;
@@ -23,6 +24,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let output = Output::new(json)?;
     match command {
         Command::Serve(args) => return serve::run(&connection, args).await,
+        Command::Migrate(args) => return migrate::run(&connection, &args, &output).await,
         Command::CheckConfig(args) => return config::check(&connection, &args, &output),
         Command::Doctor(args) => return config::doctor(&connection, &args, &output).await,
         Command::Completions { shell } => {
@@ -41,7 +43,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Documents(command) => documents::run(&client, &output, command).await,
             Command::Keys(command) => keys::run(&client, &output, command).await,
             Command::Admin(command) => admin::run(&client, &output, command).await,
-            Command::Serve(_) | Command::CheckConfig(_) | Command::Doctor(_) | Command::Completions { .. } => Ok(()),
+            Command::Serve(_)
+            | Command::Migrate(_)
+            | Command::CheckConfig(_)
+            | Command::Doctor(_)
+            | Command::Completions { .. } => Ok(()),
         }
     };
     tokio::select! {

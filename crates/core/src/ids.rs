@@ -65,6 +65,8 @@ id!(/// An upload in progress.
     UploadId, "upload id");
 id!(/// A unit of background work.
     JobId, "job id");
+id!(/// A wake-up that is to be published.
+    OutboxId, "outbox id");
 id!(/// A job that was given up.
     DeadLetterId, "dead letter id");
 id!(/// An API key (its name, not its secret).

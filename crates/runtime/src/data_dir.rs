@@ -117,6 +117,18 @@ impl DataDir {
     pub fn write_admin_key(&self, secret: &str) -> Result<(), DataDirError> {
         write_secret(&self.admin_key_path(), format!("{secret}\n").as_bytes())
     }
+
+    /// Removes a key that turned out not to be one.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove_admin_key(&self) -> Result<(), DataDirError> {
+        let path = self.admin_key_path();
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(DataDirError::Io { path, source }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Where the operator's first key of a data directory is kept.

@@ -1,17 +1,23 @@
 //! The job loop: claims jobs and runs them, a fixed number at once per stage.
+//!
+//! A wake-up only says when to look; what is claimed is the stage's fairest ready job. So that wake-ups are used up as fast
+//! as jobs are, one is taken with each job, if there is one, and settled when the job's outcome is written. Without any,
+//! because the carrier is out of reach or lost some, the database is looked at from time to time.
 
 use std::{sync::Arc, time::Duration};
 
 use rand::RngExt as _;
 use serde::Deserialize;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use vectrion_core::{
-    Result,
     ids::WorkerId,
     job::{Lease, Stage},
-    ports::{Jobs, Wakeups},
+    ports::{
+        Jobs, Wakeups,
+        wakeups::{Delivery, HOLD_DELIVERY_AT_MOST},
+    },
 };
 use vectrion_pipeline::stages::Stages;
 
@@ -36,7 +42,9 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    fn concurrency(&self, stage: Stage) -> usize {
+    /// Jobs of a stage at once.
+    #[must_use]
+    pub fn concurrency(&self, stage: Stage) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         match stage {
             Stage::ProcessDocument if self.process_concurrency == 0 => cores,
@@ -103,17 +111,25 @@ impl JobLoop {
     }
 
     async fn slot(self: Arc<Self>, stage: Stage, stop: CancellationToken, abandon: CancellationToken) {
+        let mut held = None;
         while !stop.is_cancelled() {
             match self.stages.claim(&[stage], &self.worker, self.lease_for()).await {
-                Ok(Some(lease)) => self.work(&lease, &abandon).await,
+                Ok(Some(lease)) => {
+                    self.work(&lease, held.take(), &abandon).await;
+                    held = self.wait(stage, Duration::ZERO).await;
+                }
                 Ok(None) => {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = self.rest(stage) => {}
-                    }
+                    // There was nothing to do.
+                    settle(held.take()).await;
+                    held = tokio::select! {
+                        () = stop.cancelled() => None,
+                        held = self.rest(stage) => held,
+                    };
                 }
                 Err(error) => {
                     tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot look for jobs");
+                    // Dropped, it goes to somebody who can.
+                    held = None;
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = tokio::time::sleep(STORE_PAUSE) => {}
@@ -123,37 +139,55 @@ impl JobLoop {
         }
     }
 
-    async fn work(&self, lease: &Lease, abandon: &CancellationToken) {
+    async fn work(&self, lease: &Lease, mut held: Option<Held>, abandon: &CancellationToken) {
         let job = &lease.job;
         let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
             document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
         let jitter = rand::rng().random::<f64>();
-        let run = self.stages.run(lease, self.lease_for(), jitter).instrument(span);
-        tokio::select! {
-            outcome = run => {
-                if let Err(error) = outcome {
-                    tracing::warn!(job_id = %job.id, reason = error.reason(), ?error, "the outcome of a job was not written");
+        let ended = {
+            let mut run = std::pin::pin!(self.stages.run(lease, self.lease_for(), jitter).instrument(span));
+            loop {
+                let settle_at = held.as_ref().map_or_else(Instant::now, |held| held.settle_at);
+                tokio::select! {
+                    outcome = &mut run => break Some(outcome),
+                    () = abandon.cancelled() => break None,
+                    () = tokio::time::sleep_until(settle_at), if held.is_some() => settle(held.take()).await,
                 }
             }
-            () = abandon.cancelled() => {
-                if let Err(error) = self.stages.release(lease).await {
-                    tracing::warn!(job_id = %job.id, reason = error.reason(), %error, "cannot give a job back");
-                }
-            }
+        };
+        let written = match ended {
+            Some(outcome) => outcome.inspect_err(|error| {
+                tracing::warn!(job_id = %job.id, reason = error.reason(), ?error, "the outcome of a job was not written");
+            }),
+            None => self.stages.release(lease).await.inspect_err(|error| {
+                tracing::warn!(job_id = %job.id, reason = error.reason(), %error, "cannot give a job back");
+            }),
+        };
+        if written.is_ok() {
+            settle(held).await;
         }
     }
 
     /// Waits for a wake-up, the next job's time, or the next look.
-    async fn rest(&self, stage: Stage) {
+    async fn rest(&self, stage: Stage) -> Option<Held> {
         let poll = Duration::from_millis(self.settings.poll_ms);
         let next = match self.jobs.next_ready_in(&[stage]).await {
             Ok(next) => next.unwrap_or(poll).min(poll),
             Err(_) => poll,
         };
-        let waited: Result<()> = self.wakeups.wait(stage, next).await;
-        if let Err(error) = waited {
-            tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot wait for wake-ups");
-            tokio::time::sleep(poll).await;
+        self.wait(stage, next).await
+    }
+
+    async fn wait(&self, stage: Stage, at_most: Duration) -> Option<Held> {
+        match self.wakeups.wait(stage, at_most).await {
+            Ok(delivery) => {
+                delivery.map(|delivery| Held { delivery, settle_at: Instant::now() + HOLD_DELIVERY_AT_MOST })
+            }
+            Err(error) => {
+                tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot wait for wake-ups");
+                tokio::time::sleep(at_most).await;
+                None
+            }
         }
     }
 
@@ -176,5 +210,19 @@ impl JobLoop {
 
     fn lease_for(&self) -> Duration {
         Duration::from_secs(self.settings.lease_s)
+    }
+}
+
+/// A wake-up that was taken.
+struct Held {
+    delivery: Box<dyn Delivery>,
+    /// The lease keeps the job; the carrier takes a wake-up back that nobody settles for long.
+    settle_at: Instant,
+}
+
+async fn settle(held: Option<Held>) {
+    let Some(held) = held else { return };
+    if let Err(error) = held.delivery.settle().await {
+        tracing::debug!(reason = error.reason(), %error, "a wake-up was not settled; it comes again");
     }
 }

@@ -8,13 +8,17 @@ pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod doctor;
+mod engine;
 pub mod job_loop;
 pub mod monitor;
+pub mod relay;
 pub mod shutdown;
 pub mod telemetry;
 mod wiring;
+pub mod worker;
 
 pub use app::{App, StartError};
 pub use config::{Config, ConfigError, Sources};
 pub use vectrion_pipeline::faults;
-pub use wiring::check;
+pub use wiring::{check, check_worker, migrate};
+pub use worker::Worker;

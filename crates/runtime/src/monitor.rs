@@ -75,6 +75,8 @@ async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
 
 /// Reads what stands in the database into gauges; a database out of reach leaves them as they were.
 async fn measure_state(ports: &Ports) {
+    let queue_up = ports.wakeups.check().await.is_ok();
+    metrics::gauge!("vectrion_queue_up").set(if queue_up { 1.0 } else { 0.0 });
     match ports.jobs.queue_depths().await {
         Ok(depths) => {
             for depth in depths {
@@ -104,7 +106,11 @@ fn to_f64(count: u64) -> f64 {
 
 async fn health(State(shared): State<Shared>) -> (StatusCode, String) {
     match ready(&shared.ports).await {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Ok(()) => match shared.ports.wakeups.check().await {
+            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+            // Calls are served and jobs are found, only later: nobody is to be sent elsewhere, or restarted, for that.
+            Err(error) => (StatusCode::OK, format!("ok\ndegraded: queue: {}: {}\n", error.reason(), error.message())),
+        },
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {}\n", error.reason(), error.message())),
     }
 }

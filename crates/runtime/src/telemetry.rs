@@ -68,6 +68,13 @@ pub fn init_metrics() -> anyhow::Result<PrometheusHandle> {
         .install_recorder()?;
     metrics::describe_gauge!("vectrion_queue_jobs", "Jobs by stage and state (ready, delayed, running)");
     metrics::describe_gauge!("vectrion_queue_oldest_seconds", "Age of the oldest ready job by stage");
+    metrics::describe_gauge!("vectrion_queue_up", "Whether the carrier of wake-ups (the broker) can be used");
+    metrics::describe_gauge!(
+        "vectrion_outbox_rows",
+        "Wake-ups that wait to be published, those of delayed jobs included"
+    );
+    metrics::describe_gauge!("vectrion_outbox_oldest_seconds", "For how long the oldest of them has been due");
+    metrics::describe_counter!("vectrion_wakeups_published_total", "Wake-ups that the broker has confirmed");
     metrics::describe_gauge!("vectrion_documents", "Documents by state");
     metrics::describe_gauge!("vectrion_build_info", "Always 1; the version is a label");
     metrics::gauge!("vectrion_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -1,7 +1,9 @@
 //! Opening what the configuration names. The scheme of each URL picks the backend.
 
+mod database;
 mod documents;
 mod models;
+mod queue;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,14 +19,17 @@ use vectrion_backends::{
 use vectrion_core::Error;
 use vectrion_documents::FileParser;
 use vectrion_pipeline::Ports;
-use vectrion_store::{Store, StoreSettings};
+use vectrion_store::Store;
 
 use crate::{
     app::StartError,
     clock::SystemClock,
     config::{Config, ConfigError},
     doctor::Finding,
+    job_loop::WorkerSettings,
 };
+
+pub use self::database::migrate;
 
 /// Largest wait for a backend to let go of what it holds.
 const CLOSE_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -44,7 +49,9 @@ pub(crate) struct Backends {
     pub(crate) ports: Arc<Ports>,
     /// Kind of each by name, without addresses.
     pub(crate) kinds: Vec<(&'static str, String)>,
-    store: Store,
+    pub(crate) store: Store,
+    /// The carrier behind `ports.wakeups`, for the relay.
+    pub(crate) wakeups: Arc<WakeupBackend>,
     vectors: Arc<VectorBackend>,
     parser: Arc<FileParser>,
 }
@@ -55,6 +62,7 @@ impl Backends {
         if tokio::time::timeout(CLOSE_WAIT, self.parser.close()).await.is_err() {
             tracing::warn!("the processes that read PDF files did not end in time; they end with this one");
         }
+        self.wakeups.close().await;
         match tokio::time::timeout(CLOSE_WAIT, self.vectors.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(reason = error.reason(), ?error, "cannot close the vector index"),
@@ -66,14 +74,13 @@ impl Backends {
     }
 }
 
-/// Opens everything.
+/// Opens everything. The configuration was checked.
 pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
-    check(config)?;
     let disk: DiskSettings = config.section("disk")?;
     let floor = disk.min_free_mib.saturating_mul(1024 * 1024);
     let assets = assets_dir(config)?;
 
-    let store = open_store(config).await?;
+    let store = database::open(config).await?;
     let mut objects = ObjectSettings::default();
     objects.local.min_free_bytes = floor;
     let objects =
@@ -83,7 +90,7 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
     let vectors =
         open_blocking("vectors", config.text("vectors.url"), move |url| VectorBackend::open(url, &vectors)).await?;
     let vectors = Arc::new(vectors);
-    let wakeups = WakeupBackend::open(config.text("queue.url")).map_err(backend("queue"))?;
+    let wakeups = Arc::new(queue::open(config).await?);
 
     let models = models::open(config, &assets).await?;
     let parser = documents::open(config, &assets, &models.tokenizer)?;
@@ -105,17 +112,9 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
         parser: Arc::clone(&parser) as _,
         embedder: models.embedder,
         chat: models.chat,
-        wakeups: Arc::new(wakeups),
+        wakeups: Arc::clone(&wakeups) as _,
     };
-    Ok(Backends { ports: Arc::new(ports), kinds, store, vectors, parser })
-}
-
-/// The embedded database migrates by itself, after a copy of the file.
-async fn open_store(config: &Config) -> Result<Store, StartError> {
-    let store =
-        Store::connect(config.text("database.url"), &StoreSettings::default()).await.map_err(backend("database"))?;
-    store.migrate().await.map_err(backend("database"))?;
-    Ok(store)
+    Ok(Backends { ports: Arc::new(ports), kinds, store, wakeups, vectors, parser })
 }
 
 /// Opens a backend that blocks meanwhile.
@@ -143,16 +142,55 @@ fn scheme(url: &str) -> &str {
     url.split_once(':').map_or(url, |(scheme, _)| scheme)
 }
 
-/// What cannot work together, naming the key.
+/// What cannot work together in a server, naming the key.
 ///
 /// # Errors
 /// The first such key.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
+    check_backends(config)?;
+    if database::is_shared(config) && config.text("auth.pepper").is_empty() {
+        return Err(ConfigError::invalid(
+            "auth.pepper",
+            "must be set with a PostgreSQL database: every server of an installation needs the same; make one with \
+             `openssl rand -hex 32` and give it as VECTRION_AUTH_PEPPER or VECTRION_AUTH_PEPPER_FILE",
+        ));
+    }
+    Ok(())
+}
+
+/// What cannot work together in a worker that is a process of its own, naming the key.
+///
+/// # Errors
+/// The first such key.
+pub fn check_worker(config: &Config) -> Result<(), ConfigError> {
+    check_backends(config)?;
+    check_shared(config, "with a separate worker")
+}
+
+/// Servers and workers that are different processes need backends that they share.
+fn check_shared(config: &Config, when: &str) -> Result<(), ConfigError> {
+    for (key, single, shared) in [
+        ("database.url", "sqlite", "postgres://"),
+        ("vectors.url", "edge", "http:// or https:// of a Qdrant server"),
+        ("objects.url", "file", "s3://"),
+    ] {
+        if scheme(config.text(key)) == single {
+            return Err(ConfigError::invalid(
+                key,
+                format!("`{single}:` belongs to one process and cannot be used {when}; use {shared}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What cannot work in any process.
+fn check_backends(config: &Config) -> Result<(), ConfigError> {
     for (key, known) in [
-        ("database.url", &["sqlite"][..]),
+        ("database.url", &["sqlite", "postgres", "postgresql"][..]),
         ("objects.url", &["file"]),
         ("vectors.url", &["edge"]),
-        ("queue.url", &["db"]),
+        ("queue.url", &["db", "amqp", "amqps"]),
     ] {
         let found = scheme(config.text(key));
         if !known.contains(&found) {
@@ -162,16 +200,14 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
             ));
         }
     }
-    let worker: crate::job_loop::WorkerSettings = config.section("worker")?;
+    let worker: WorkerSettings = config.section("worker")?;
     if !worker.in_process {
-        return Err(ConfigError::invalid(
-            "worker.in_process",
-            "must be true with `sqlite:` and `edge:`, which belong to one process",
-        ));
+        check_shared(config, "with worker.in_process = false")?;
     }
     if worker.lease_s == 0 {
         return Err(ConfigError::invalid("worker.lease_s", "must be at least 1"));
     }
+    queue::check(config)?;
     config.section::<vectrion_pipeline::settings::IngestSettings>("ingest")?;
     config.section::<vectrion_pipeline::settings::AnswerSettings>("answer")?;
     config.section::<DiskSettings>("disk")?;
@@ -219,3 +255,6 @@ fn assets_dir(config: &Config) -> Result<PathBuf, ConfigError> {
 fn is_complete(assets: &Path) -> bool {
     ["pdfium/libpdfium.so", "onnxruntime/libonnxruntime.so"].iter().all(|file| assets.join(file).is_file())
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ pub struct Readiness {
     pub vectors: Result<()>,
     /// Embedding model.
     pub embedder: Result<()>,
+    /// Carrier of wake-ups. Without it everything works, only later.
+    pub queue: Result<()>,
 }
 
 /// Looks at what the services depend on.
@@ -35,13 +37,14 @@ pub fn probe_ports(ports: Arc<Ports>) -> Probe {
     Arc::new(move || {
         let ports = Arc::clone(&ports);
         async move {
-            let (database, objects, vectors, embedder) = futures::join!(
+            let (database, objects, vectors, embedder, queue) = futures::join!(
                 patiently("database", async { ports.directory.is_empty().await.map(drop) }),
                 patiently("object store", ports.objects.check()),
                 patiently("vector index", ports.vectors.check()),
                 patiently("embedding model", ports.embedder.check()),
+                patiently("queue", ports.wakeups.check()),
             );
-            Readiness { database, objects, vectors, embedder }
+            Readiness { database, objects, vectors, embedder, queue }
         }
         .boxed()
     })
@@ -77,6 +80,7 @@ impl Readiness {
             ("objects", &self.objects),
             ("vectors", &self.vectors),
             ("embedder", &self.embedder),
+            ("queue", &self.queue),
         ]
         .into_iter()
         .filter_map(|(what, part)| part.as_ref().err().map(|error| (what, error)))
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     fn ready() -> Readiness {
-        Readiness { database: Ok(()), objects: Ok(()), vectors: Ok(()), embedder: Ok(()) }
+        Readiness { database: Ok(()), objects: Ok(()), vectors: Ok(()), embedder: Ok(()), queue: Ok(()) }
     }
 
     fn down() -> Result<()> {
@@ -165,6 +169,8 @@ mod tests {
         assert_eq!(serving(&Readiness { vectors: down(), ..ready() }), [INGESTION, ADMIN]);
         assert_eq!(serving(&Readiness { embedder: down(), ..ready() }), [INGESTION, ADMIN]);
         assert_eq!(serving(&Readiness { objects: down(), ..ready() }), [QUERY, ADMIN]);
+        // Uploads are accepted without the broker: what is to be done stands in the database.
+        assert_eq!(serving(&Readiness { queue: down(), ..ready() }), [INGESTION, QUERY, ADMIN, ""]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use vectrion_core::{Error, Result};
 pub(crate) use self::sqlite::{create_new_private, sync_directory};
 use crate::{
     failure::{Failure, Outcome, explain_driver},
+    outbox::Announcer,
     sql,
 };
 
@@ -35,11 +36,20 @@ pub struct StoreSettings {
     pub busy_timeout_ms: u64,
     /// Milliseconds that a statement may take (PostgreSQL); then `DATABASE_TIMEOUT`.
     pub statement_timeout_ms: u64,
+    /// Whether every job that becomes ready is announced in the outbox, for a relay to publish. Without a relay the outbox
+    /// would only grow.
+    pub outbox: bool,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { max_connections: 8, acquire_timeout_ms: 10_000, busy_timeout_ms: 5_000, statement_timeout_ms: 60_000 }
+        Self {
+            max_connections: 8,
+            acquire_timeout_ms: 10_000,
+            busy_timeout_ms: 5_000,
+            statement_timeout_ms: 60_000,
+            outbox: false,
+        }
     }
 }
 
@@ -47,8 +57,8 @@ impl Default for StoreSettings {
 ///
 /// Implements the ports [`Directory`](vectrion_core::ports::Directory), [`Catalog`](vectrion_core::ports::Catalog),
 /// [`Jobs`](vectrion_core::ports::Jobs), [`Uploads`](vectrion_core::ports::Uploads),
-/// [`Answers`](vectrion_core::ports::Answers) and [`Idempotency`](vectrion_core::ports::Idempotency). Beside the reasons
-/// that these name, every method may fail with:
+/// [`Answers`](vectrion_core::ports::Answers), [`Idempotency`](vectrion_core::ports::Idempotency) and
+/// [`Outbox`](vectrion_core::ports::Outbox). Beside the reasons that these name, every method may fail with:
 ///
 /// - `UNAVAILABLE`: `DATABASE_UNAVAILABLE` (out of reach, or no connection free), `DATABASE_BUSY` (another process has
 ///   locked the SQLite file);
@@ -68,6 +78,7 @@ struct Inner {
     writer: DatabaseConnection,
     file: Option<PathBuf>,
     busy_timeout_ms: u64,
+    announcer: Announcer,
 }
 
 impl Store {
@@ -84,6 +95,18 @@ impl Store {
             _ => return Err(invalid_url("must begin with `sqlite://` or `postgres://`")),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether other processes may use the database at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.inner.file.is_none()
+    }
+
+    /// Whether jobs that become ready are announced in the outbox.
+    #[must_use]
+    pub fn has_outbox(&self) -> bool {
+        self.inner.announcer == Announcer::Outbox
     }
 
     /// Whether the database answers now.
@@ -121,6 +144,11 @@ impl Store {
     /// For writes of one statement.
     pub(crate) fn writer(&self) -> &DatabaseConnection {
         &self.inner.writer
+    }
+
+    /// Who is told of jobs that become ready.
+    pub(crate) fn announcer(&self) -> Announcer {
+        self.inner.announcer
     }
 
     pub(crate) fn backend(&self) -> DbBackend {
@@ -163,6 +191,12 @@ impl Store {
             self.inner.writer.execute_unprepared(&statements).await?;
         }
         Ok(())
+    }
+}
+
+impl StoreSettings {
+    fn announcer(&self) -> Announcer {
+        if self.outbox { Announcer::Outbox } else { Announcer::Silent }
     }
 }
 

@@ -139,6 +139,6 @@ impl Jobs for Store {
 }
 
 /// Milliseconds of a duration, as the database counts them.
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }

@@ -1,7 +1,7 @@
 //! Rows, unit of work, jobs and leases on SQLite and PostgreSQL.
 //!
-//! [`Store`] implements the ports of the database: `Directory`, `Catalog`, `Jobs`, `Uploads`, `Answers` and
-//! `Idempotency`. Each method of a port is one unit of work: a transaction, or one consistent read.
+//! [`Store`] implements the ports of the database: `Directory`, `Catalog`, `Jobs`, `Uploads`, `Answers`,
+//! `Idempotency` and `Outbox`. Each method of a port is one unit of work: a transaction, or one consistent read.
 //!
 //! # What holds
 //! - **Tenancy is in the constructor.** Rows are read and removed through `rows::<table>::for_tenant` and
@@ -22,6 +22,7 @@ mod directory;
 mod failure;
 mod idempotency;
 mod jobs;
+mod outbox;
 mod page_token;
 #[cfg(test)]
 mod plans;

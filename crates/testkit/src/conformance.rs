@@ -7,6 +7,7 @@ pub mod embedder;
 pub mod idempotency;
 pub mod jobs;
 pub mod objects;
+pub mod outbox;
 pub mod scenario;
 pub mod uploads;
 pub mod vectors;

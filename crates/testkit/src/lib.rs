@@ -7,6 +7,7 @@ pub mod extracted;
 pub mod fakes;
 pub mod openai;
 pub mod pdf;
+pub mod services;
 pub mod tokenizer;
 
 pub use assets::assets_dir;

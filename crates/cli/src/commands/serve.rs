@@ -43,6 +43,10 @@ pub(crate) async fn run(connection: &Connection, args: ServeArgs) -> Result<(), 
 
     let stop = CancellationToken::new();
     shutdown::on_signal(stop.clone()).context("cannot listen for signals")?;
+    if args.migrate {
+        let migrated = vectrion_runtime::migrate(&config).await.map_err(refuse)?;
+        tracing::info!(migrations = ?migrated.applied, backup = ?migrated.backup, "database is up to date");
+    }
     let app = App::start(&config).await.map_err(refuse)?;
     let use_cases = UseCases {
         ingestion: Arc::clone(&app.ingestion),
@@ -82,7 +86,7 @@ pub(crate) async fn run(connection: &Connection, args: ServeArgs) -> Result<(), 
 }
 
 /// What is wrong with the configuration is a wrong call; all else is a failure.
-fn refuse(error: StartError) -> Failure {
+pub(super) fn refuse(error: StartError) -> Failure {
     match error {
         StartError::Config(error) => Failure::Usage(error.to_string()),
         other => {

@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod models;
 pub mod objects;
+pub mod outbox;
 pub mod uploads;
 pub mod vectors;
 pub mod wakeups;
@@ -22,6 +23,7 @@ pub use self::{
     jobs::Jobs,
     models::{ChatModel, Embedder, Tokenizer},
     objects::ObjectStore,
+    outbox::Outbox,
     uploads::Uploads,
     vectors::VectorIndex,
     wakeups::Wakeups,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use vectrion_backends::{
     objects::{ObjectBackend, ObjectSettings},
     vectors::{VectorBackend, VectorSettings},
-    wakeups::WakeupBackend,
+    wakeups::{WakeupBackend, WakeupSettings},
 };
 use vectrion_core::{
     Result,
@@ -117,7 +117,7 @@ impl World {
             parser: Arc::clone(&parser) as _,
             embedder: Arc::clone(&embedder) as _,
             chat: None,
-            wakeups: Arc::new(WakeupBackend::open("db:").expect("wake-ups")),
+            wakeups: Arc::new(WakeupBackend::open("db:", &WakeupSettings::default()).await.expect("wake-ups")),
         });
         let identity = Arc::new(Identity::new(Arc::clone(&ports), b"a pepper of at least 32 bytes....".to_vec()));
         let tenant = match ports.directory.tenant_by_name("default").await.expect("a look-up") {

@@ -67,3 +67,21 @@ fn secrets_come_from_files_and_are_never_shown() {
     assert!(!shown.contains("hunter2") && shown.contains("not shown"), "{shown}");
     assert_eq!(redacted("postgres://me:pw@db:5432/v?sslkey=x"), "postgres://db:5432/v");
 }
+
+#[test]
+fn the_presets_name_known_settings_only() {
+    for preset in ["embedded", "distributed"] {
+        let file = format!("{}/../../config/{preset}.toml", env!("CARGO_MANIFEST_DIR"));
+        let sources = Sources {
+            file: Some(file.into()),
+            environment: vec![("HOME".into(), "/home/somebody".into())],
+            ..Sources::default()
+        };
+        let config = Config::load(&sources).unwrap_or_else(|error| panic!("{preset}: {error}"));
+        if preset == "embedded" {
+            let defaults = load(&[], &[]).unwrap();
+            assert_eq!(config.to_redacted_toml(), defaults.to_redacted_toml(), "they are the defaults, spelt out");
+            crate::check(&config).unwrap();
+        }
+    }
+}

@@ -86,7 +86,7 @@ pub(super) async fn start_routes(settings: ServerSettings, routes: Routes, tasks
             true => Err(Error::unavailable("DATABASE_UNAVAILABLE", "it is down")),
             false => Ok(()),
         };
-        async move { Readiness { database, objects: Ok(()), vectors: Ok(()), embedder: Ok(()) } }.boxed()
+        async move { Readiness { database, objects: Ok(()), vectors: Ok(()), embedder: Ok(()), queue: Ok(()) } }.boxed()
     });
     let server = Server::assemble(settings, routes, authenticate, probe).await.expect("a free port").with_tasks(tasks);
     let address = server.local_addr();

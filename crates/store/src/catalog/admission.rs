@@ -15,13 +15,14 @@ use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
+    outbox::Announcer,
     rows::{document_versions, documents, size_column},
     sql, time, uploads,
 };
 
 pub(super) async fn admit(store: &Store, admission: Admission) -> Outcome<Admitted> {
     let tx = store.begin().await?;
-    let admitted = decide(&tx, &admission).await?;
+    let admitted = decide(&tx, &admission, store.announcer()).await?;
     if admitted.is_new() {
         uploads::remove(&tx, admission.tenant, admission.upload).await?;
     } else {
@@ -32,7 +33,7 @@ pub(super) async fn admit(store: &Store, admission: Admission) -> Outcome<Admitt
     Ok(admitted)
 }
 
-async fn decide(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<Admitted> {
+async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Announcer) -> Outcome<Admitted> {
     let (tenant, collection) = (admission.tenant, admission.header.collection);
     // Holding the tenant makes two calls at once come one after the other.
     time::lock_tenant(tx, tenant).await?;
@@ -59,7 +60,7 @@ async fn decide(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<Admi
             give_metadata(tx, admission, &row, now).await?;
             Ok(Admitted::Unchanged(view::require(tx, tenant, id).await?))
         } else {
-            add_version(tx, admission, &row, now).await?;
+            add_version(tx, admission, &row, now, announcer).await?;
             Ok(Admitted::NewVersion(view::require(tx, tenant, id).await?))
         };
     }
@@ -74,7 +75,7 @@ async fn decide(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<Admi
             return Ok(Admitted::Duplicate(view::require(tx, tenant, DocumentId(row.id)).await?));
         }
     }
-    create(tx, admission, now).await?;
+    create(tx, admission, now, announcer).await?;
     Ok(Admitted::Created(view::require(tx, tenant, admission.document).await?))
 }
 
@@ -95,7 +96,7 @@ async fn give_metadata(
     Ok(())
 }
 
-async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64) -> Outcome<()> {
+async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, announcer: Announcer) -> Outcome<()> {
     let tenant = admission.tenant;
     let row = documents::Model {
         id: admission.document.0,
@@ -121,10 +122,16 @@ async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64) -> Ou
     if let Some(given) = admission.header.metadata.as_ref().filter(|given| !given.is_empty()) {
         metadata::write(tx, tenant, admission.document, given).await?;
     }
-    queue_processing(tx, admission, admission.document, now).await
+    queue_processing(tx, admission, admission.document, now, announcer).await
 }
 
-async fn add_version(tx: &DatabaseTransaction, admission: &Admission, row: &documents::Model, now: i64) -> Outcome<()> {
+async fn add_version(
+    tx: &DatabaseTransaction,
+    admission: &Admission,
+    row: &documents::Model,
+    now: i64,
+    announcer: Announcer,
+) -> Outcome<()> {
     let (tenant, id) = (admission.tenant, DocumentId(row.id));
     let number = row.newest_version + 1;
     document_versions::insert(tx, version_row(admission, id, number, now)).await?;
@@ -147,7 +154,7 @@ async fn add_version(tx: &DatabaseTransaction, admission: &Admission, row: &docu
         metadata::write(tx, tenant, id, given).await?;
     }
     change::touch(tx, tenant, id, now).await?;
-    queue_processing(tx, admission, id, now).await
+    queue_processing(tx, admission, id, now, announcer).await
 }
 
 fn version_row(admission: &Admission, document: DocumentId, number: i32, now: i64) -> document_versions::Model {
@@ -180,6 +187,7 @@ async fn queue_processing(
     admission: &Admission,
     document: DocumentId,
     now: i64,
+    announcer: Announcer,
 ) -> Outcome<()> {
     let job = NewJob {
         tenant: admission.tenant,
@@ -187,6 +195,7 @@ async fn queue_processing(
         payload: JobPayload::ProcessV1 { version_id: admission.version_id },
         max_attempts: admission.max_attempts,
         trace_id: &admission.trace_id,
+        announcer,
     };
     queue::add(tx, job, now).await
 }

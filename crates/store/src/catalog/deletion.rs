@@ -32,7 +32,8 @@ pub(super) async fn begin(
         remove_dead_letters(&tx, tenant, id).await?;
         cancel_waiting(&tx, tenant, id, now).await?;
         change::set_deletion_state(&tx, tenant, &row, None, now).await?;
-        let new = NewJob { tenant, document: id, payload: JobPayload::DeleteDocumentV1 {}, max_attempts, trace_id };
+        let (payload, announcer) = (JobPayload::DeleteDocumentV1 {}, store.announcer());
+        let new = NewJob { tenant, document: id, payload, max_attempts, trace_id, announcer };
         queue::add_as(&tx, job, new, now).await?;
     }
     let document = view::require(&tx, tenant, id).await?;

@@ -68,7 +68,8 @@ pub(super) async fn retry(
         change::set_version_state(&tx, tenant, id, version_id, state, None, now).await?;
     }
     let max_attempts = failed.map_or(DEFAULT_ATTEMPTS, |job| number(job.max_attempts));
-    queue::add_as(&tx, job, NewJob { tenant, document: id, payload, max_attempts, trace_id }, now).await?;
+    let announcer = store.announcer();
+    queue::add_as(&tx, job, NewJob { tenant, document: id, payload, max_attempts, trace_id, announcer }, now).await?;
     let document = view::require(&tx, tenant, id).await?;
     tx.commit().await?;
     Ok(document)

@@ -21,5 +21,11 @@ pub(super) async fn connect(url: &str, settings: &StoreSettings) -> Result<Inner
         .await
         .map_err(cannot_connect)?;
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    Ok(Inner { reader: connection.clone(), writer: connection, file: None, busy_timeout_ms: settings.busy_timeout_ms })
+    Ok(Inner {
+        reader: connection.clone(),
+        writer: connection,
+        file: None,
+        busy_timeout_ms: settings.busy_timeout_ms,
+        announcer: settings.announcer(),
+    })
 }

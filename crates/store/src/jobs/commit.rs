@@ -30,7 +30,7 @@ pub(super) async fn processing(
     next_attempts: u32,
 ) -> Outcome<()> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     let JobPayload::ProcessV1 { version_id } = held.payload else { return Err(wrong_stage("process_document").into()) };
     let page_count = count(processed.pages.len());
     let chunk_count = count(processed.chunks.len());
@@ -95,7 +95,7 @@ async fn replace_contents(
 
 pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     let JobPayload::EmbedV1 { version_id } = held.payload else { return Err(wrong_stage("embed_document").into()) };
     let Some(document) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
@@ -163,8 +163,14 @@ pub(super) async fn queue(
     payload: JobPayload,
     max_attempts: u32,
 ) -> Outcome<()> {
-    let job =
-        NewJob { tenant: held.tenant, document: held.document, payload, max_attempts, trace_id: &held.row.trace_id };
+    let job = NewJob {
+        tenant: held.tenant,
+        document: held.document,
+        payload,
+        max_attempts,
+        trace_id: &held.row.trace_id,
+        announcer: held.announcer,
+    };
     queue::add(tx, job, held.now).await
 }
 

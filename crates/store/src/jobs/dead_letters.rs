@@ -69,6 +69,7 @@ pub(super) async fn replay(store: &Store, tenant: TenantId, id: DeadLetterId, tr
     .execute(&tx)
     .await?;
     let job = queue::job_of(lease::row(&tx, tenant, job_id).await?.ok_or_else(missing)?)?;
+    store.announcer().ready(&tx, job_id.0, job.payload.stage().as_str(), now, trace_id).await?;
     show_again(&tx, tenant, &job, now).await?;
     tx.commit().await?;
     Ok(job)

@@ -42,7 +42,7 @@ pub(super) async fn finish(store: &Store, lease: &Lease) -> Outcome<()> {
     // The document is out of sight already, and what is removed twice is removed once: this needs no single transaction.
     while forget_answers(store, lease).await? {}
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     let Some(document) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
@@ -76,7 +76,7 @@ async fn forget_answers(store: &Store, lease: &Lease) -> Outcome<bool> {
         return Ok(false);
     }
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     if held.document(&tx).await?.is_none() {
         return Ok(false);
     }

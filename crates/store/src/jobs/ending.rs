@@ -25,7 +25,7 @@ use crate::{
 
 pub(super) async fn release(store: &Store, lease: &Lease) -> Outcome<()> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     if held.document(&tx).await?.is_none() {
         lease::end(&tx, &held.row, JobState::Cancelled.as_str(), held.now).await?;
     } else {
@@ -38,7 +38,7 @@ pub(super) async fn release(store: &Store, lease: &Lease) -> Outcome<()> {
 
 pub(super) async fn retry_later(store: &Store, lease: &Lease, error: &Error, delay: Duration) -> Outcome<()> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     let Some(document) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
@@ -59,7 +59,7 @@ pub(super) async fn retry_later(store: &Store, lease: &Lease, error: &Error, del
 
 pub(super) async fn put_off(store: &Store, lease: &Lease, error: &Error, delay: Duration) -> Outcome<()> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     if held.document(&tx).await?.is_none() {
         return Err(lease::call_off(tx, &held).await?.into());
     }
@@ -70,7 +70,7 @@ pub(super) async fn put_off(store: &Store, lease: &Lease, error: &Error, delay: 
 
 pub(super) async fn fail(store: &Store, lease: &Lease, failure: Failure) -> Outcome<DeadLetter> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     let Some(document) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
@@ -81,7 +81,7 @@ pub(super) async fn fail(store: &Store, lease: &Lease, failure: Failure) -> Outc
 
 pub(super) async fn cancel(store: &Store, lease: &Lease) -> Outcome<()> {
     let tx = store.begin().await?;
-    let held = lease::hold(&tx, lease).await?;
+    let held = lease::hold(store, &tx, lease).await?;
     if let Some(document) = held.document(&tx).await?
         && let JobPayload::ProcessV1 { version_id } | JobPayload::EmbedV1 { version_id } = held.payload
     {
@@ -145,7 +145,7 @@ pub(super) async fn give_back(
     )
     .execute(tx)
     .await?;
-    Ok(())
+    held.announcer.ready(tx, held.row.id, &held.row.stage, run_time, &held.row.trace_id).await
 }
 
 /// Gives the job up, with a dead letter. A failed deletion fails its document; else it is the version that failed.

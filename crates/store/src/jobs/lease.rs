@@ -15,6 +15,7 @@ use crate::{
     Store,
     catalog::{change, view},
     failure::Outcome,
+    outbox::Announcer,
     rows::{column, documents, jobs},
     sql, time,
 };
@@ -26,10 +27,11 @@ pub(super) struct Held {
     pub(super) document: DocumentId,
     pub(super) payload: JobPayload,
     pub(super) now: i64,
+    pub(super) announcer: Announcer,
 }
 
 /// Locks the job of a lease and checks the lease. Of the locks, this comes first.
-pub(super) async fn hold(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Held> {
+pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Held> {
     let tenant = lease.job.tenant;
     let row = jobs::for_tenant(tenant)
         .filter(jobs::Column::Id.eq(lease.job.id.0))
@@ -41,7 +43,14 @@ pub(super) async fn hold(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Hel
     if !is_current(&row, lease, now) {
         return Err(lost().into());
     }
-    Ok(Held { tenant, document: DocumentId(row.document_id), payload: serde_json::from_str(&row.payload)?, row, now })
+    Ok(Held {
+        tenant,
+        document: DocumentId(row.document_id),
+        payload: serde_json::from_str(&row.payload)?,
+        row,
+        now,
+        announcer: store.announcer(),
+    })
 }
 
 impl Held {

@@ -9,6 +9,7 @@ use vectrion_core::{
 
 use crate::{
     failure::{Outcome, damaged},
+    outbox::Announcer,
     rows::{column, jobs, number},
 };
 
@@ -19,6 +20,7 @@ pub(crate) struct NewJob<'a> {
     pub(crate) payload: JobPayload,
     pub(crate) max_attempts: u32,
     pub(crate) trace_id: &'a str,
+    pub(crate) announcer: Announcer,
 }
 
 /// Queues a job, ready at once. Called with the tenant held.
@@ -49,6 +51,7 @@ pub(crate) async fn add_as(tx: &DatabaseTransaction, id: JobId, job: NewJob<'_>,
         start_time: None,
         end_time: None,
     };
+    job.announcer.ready(tx, row.id, &row.stage, now, job.trace_id).await?;
     Ok(jobs::insert(tx, row).await?)
 }
 

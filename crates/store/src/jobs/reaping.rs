@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Store,
     failure::Outcome,
+    outbox::Announcer,
     rows::{jobs, number},
     sql::{self, Sql},
     time,
@@ -51,7 +52,7 @@ pub(super) async fn reap(store: &Store, which: Which, max_interruptions: u32) ->
         let before = reaped;
         for job in &found {
             let tx = store.begin().await?;
-            if take_back(&tx, which, TenantId(job.tenant_id), JobId(job.id), max_interruptions).await? {
+            if take_back(store, &tx, which, TenantId(job.tenant_id), JobId(job.id), max_interruptions).await? {
                 tx.commit().await?;
                 reaped += 1;
             }
@@ -87,6 +88,7 @@ pub(crate) fn ahead(what: &str, now: i64) -> Sql {
 }
 
 async fn take_back(
+    store: &Store,
     tx: &DatabaseTransaction,
     which: Which,
     tenant: TenantId,
@@ -102,10 +104,11 @@ async fn take_back(
     }
     let Ok(payload) = serde_json::from_str(&row.payload) else {
         // Of a newer version of the program, which is to have it back: it must not keep the others from being taken back.
-        give_back_unread(tx, tenant, id, now).await?;
+        give_back_unread(tx, store.announcer(), &row, now).await?;
         return Ok(true);
     };
-    let held = Held { tenant, document: DocumentId(row.document_id), payload, now, row };
+    let announcer = store.announcer();
+    let held = Held { tenant, document: DocumentId(row.document_id), payload, now, row, announcer };
     let Some(document) = held.document(tx).await? else {
         lease::end(tx, &held.row, JobState::Cancelled.as_str(), now).await?;
         return Ok(true);
@@ -136,17 +139,17 @@ async fn take_back(
     Ok(true)
 }
 
-async fn give_back_unread(tx: &DatabaseTransaction, tenant: TenantId, id: JobId, now: i64) -> Outcome<()> {
+async fn give_back_unread(tx: &DatabaseTransaction, announcer: Announcer, row: &jobs::Model, now: i64) -> Outcome<()> {
     sql::for_tenant(
-        tenant,
+        TenantId(row.tenant_id),
         "UPDATE jobs SET state = 'pending', attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END,
             interruptions = interruptions + 1, run_time = $3, worker_id = NULL, lease_expire_time = NULL
             WHERE tenant_id = $1 AND id = $2",
-        [id.0.into(), now.into()],
+        [row.id.into(), now.into()],
     )
     .execute(tx)
     .await?;
-    Ok(())
+    announcer.ready(tx, row.id, &row.stage, now, &row.trace_id).await
 }
 
 #[cfg(test)]

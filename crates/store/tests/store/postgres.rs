@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait as _, Database};
 use uuid::Uuid;
-use vectrion_store::{Store, StoreSettings};
+use vectrion_store::{SchemaStatus, Store, StoreSettings};
 
 /// Removes a schema when a test is over.
 pub(crate) struct Schema {
@@ -46,6 +46,38 @@ async fn database() -> Option<(Arc<Store>, Schema)> {
     Some((Arc::new(store), schema))
 }
 
+/// The same, with the outbox on.
+async fn announcing() -> Option<(Arc<Store>, Schema)> {
+    let (url, schema) = schema().await?;
+    let settings = StoreSettings { outbox: true, ..StoreSettings::default() };
+    let store = Store::connect(&url, &settings).await.expect("a database");
+    store.migrate().await.expect("its tables");
+    Some((Arc::new(store), schema))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn migrations_at_once_wait_for_each_other_and_all_succeed() {
+    let Some((url, _schema)) = schema().await else { return };
+    let migrating: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
+                store.migrate().await.expect("migrated").applied.len()
+            })
+        })
+        .collect();
+    let mut applied = Vec::new();
+    for migration in migrating {
+        applied.push(migration.await.expect("no panic"));
+    }
+    applied.sort_unstable();
+    assert_eq!(applied[..3], [0, 0, 0], "one does it: {applied:?}");
+    assert!(applied[3] > 1, "all of it: {applied:?}");
+    let store = Store::connect(&url, &StoreSettings::default()).await.expect("a database");
+    assert_eq!(store.schema_status().await.expect("a look"), SchemaStatus::UpToDate);
+}
+
 mod directory {
     vectrion_testkit::directory_conformance!(super::database);
 }
@@ -68,4 +100,8 @@ mod answers {
 
 mod idempotency {
     vectrion_testkit::idempotency_conformance!(super::database);
+}
+
+mod outbox {
+    vectrion_testkit::outbox_conformance!(super::announcing);
 }

@@ -14,6 +14,15 @@ pub(crate) async fn database() -> (Arc<Store>, TempDir) {
     (Arc::new(store), directory)
 }
 
+/// The same, with the outbox on.
+async fn announcing() -> (Arc<Store>, TempDir) {
+    let (store, directory) = database().await;
+    store.close().await.expect("closed");
+    let url = format!("sqlite://{}/vectrion.db", directory.path().display());
+    let settings = StoreSettings { outbox: true, ..StoreSettings::default() };
+    (Arc::new(Store::connect(&url, &settings).await.expect("a database")), directory)
+}
+
 mod directory {
     vectrion_testkit::directory_conformance!(super::database);
 }
@@ -36,4 +45,8 @@ mod answers {
 
 mod idempotency {
     vectrion_testkit::idempotency_conformance!(super::database);
+}
+
+mod outbox {
+    vectrion_testkit::outbox_conformance!(super::announcing);
 }

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use crate::sqlite::database;
 
 /// Files that speak of the whole installation, and why.
-const ACROSS_TENANTS: [(&str, &str); 14] = [
+const ACROSS_TENANTS: [(&str, &str); 15] = [
     ("answers/retention.rs", "housekeeping ends and removes answers of all tenants"),
     ("catalog/history.rs", "housekeeping trims, and the metrics count, over all tenants"),
     ("connect.rs", "looks whether the database answers"),
@@ -23,6 +23,7 @@ const ACROSS_TENANTS: [(&str, &str); 14] = [
     ("jobs/depth.rs", "the metrics count over all tenants"),
     ("jobs/reaping.rs", "a dead worker held jobs of any tenant"),
     ("jobs/workers.rs", "workers belong to the installation"),
+    ("outbox.rs", "the relay publishes wake-ups of all tenants"),
     ("schema.rs", "migrations"),
     ("uploads.rs", "housekeeping removes expired uploads of all tenants"),
 ];
@@ -78,6 +79,20 @@ fn only_what_belongs_to_the_installation_crosses_tenants() {
     }
 }
 
+/// A job that is made ready without being announced waits until somebody looks.
+#[test]
+fn whatever_makes_a_job_ready_announces_it() {
+    let mut found = 0;
+    for (name, source) in sources() {
+        let source = source.split("#[cfg(test)]").next().expect("a part");
+        let ready = source.matches("state = 'pending',").count() + source.matches("JobState::Pending.as_str()").count();
+        let announced = source.matches(".ready(").count();
+        assert_eq!(ready, announced, "{name}: every row that becomes `pending` is given to the announcer");
+        found += ready;
+    }
+    assert!(found >= 3, "{found} places");
+}
+
 #[tokio::test]
 async fn every_table_of_tenants_says_whose_each_row_is() {
     let (_store, directory) = database().await;
@@ -91,7 +106,7 @@ async fn every_table_of_tenants_says_whose_each_row_is() {
     assert!(tables.len() > 15, "{tables:?}");
     for table in tables {
         let columns = names(format!("SELECT name FROM pragma_table_info('{table}')")).await;
-        let of_installation = matches!(table.as_str(), "tenants" | "workers" | "schema_migrations");
+        let of_installation = matches!(table.as_str(), "tenants" | "workers" | "outbox" | "schema_migrations");
         assert_eq!(columns.contains(&"tenant_id".to_owned()), !of_installation, "{table}: {columns:?}");
     }
 }
