@@ -19,7 +19,7 @@ demo: ## set up, build, ingest the sample documents, ask a question, stream the 
 
 build: check-rust assets ## leave target/release/vectrion with all that it needs
 	@echo "==> building the program (release profile; the first time this takes several minutes)"
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked --workspace --bins --exclude vectrion-qdrant-standin
 	@scripts/install_assets.sh "$(TARGET)/release"
 	@echo "==> ready: $(TARGET)/release/vectrion"
 

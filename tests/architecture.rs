@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vectrion-server", &["vectrion-core", "vectrion-pipeline", "vectrion"]),
     ("vectrion-cli", &["vectrion-core", "vectrion-server", "vectrion-runtime", "vectrion"]),
     ("vectrion-bench", &["vectrion"]),
+    // A program of the tests, which none of ours may use.
+    ("vectrion-qdrant-standin", &[]),
 ];
 
 /// Packages that must not be among a package's dependencies, however far.

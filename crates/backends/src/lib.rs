@@ -5,6 +5,7 @@
 //! | kind | URL | backend |
 //! |---|---|---|
 //! | [`vectors::VectorBackend`] | `edge:///dir` | the Qdrant engine in this process, on a local disk |
+//! | [`vectors::VectorBackend`] | `http://host:6334`, `https://…` | a Qdrant server |
 //! | [`objects::ObjectBackend`] | `file:///dir` | a local disk |
 //! | [`wakeups::WakeupBackend`] | `db:` | notifications within this process, beside the polled jobs table |
 //! | | `amqp://…`, `amqps://…` | RabbitMQ, beside the polled jobs table |

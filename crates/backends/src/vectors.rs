@@ -1,9 +1,18 @@
 //! The vector index.
 
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod bm25;
 #[cfg(feature = "edge")]
 pub mod edge;
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod embedding;
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod generation;
+#[cfg(feature = "qdrant")]
+pub mod qdrant;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use serde::Deserialize;
 use vectrion_core::{
     Result,
@@ -11,24 +20,43 @@ use vectrion_core::{
     ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
 };
 
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+pub use self::bm25::Bm25Settings;
 use crate::backend_url::{self, Scheme};
 
 /// The configuration key of the URL.
 const KEY: &str = "vectors.url";
 
-const SCHEMES: &[Scheme] = &[Scheme {
-    name: "edge",
-    example: "edge:///dir",
-    missing_feature: if cfg!(feature = "edge") { None } else { Some("edge") },
-}];
+const SCHEMES: &[Scheme] = &[
+    Scheme {
+        name: "edge",
+        example: "edge:///dir",
+        missing_feature: if cfg!(feature = "edge") { None } else { Some("edge") },
+    },
+    Scheme {
+        name: "http",
+        example: "http://host:6334",
+        missing_feature: if cfg!(feature = "qdrant") { None } else { Some("qdrant") },
+    },
+    Scheme {
+        name: "https",
+        example: "https://host:6334",
+        missing_feature: if cfg!(feature = "qdrant") { None } else { Some("qdrant") },
+    },
+];
 
 /// Settings of the vector indexes, each used by the backend of its name.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VectorSettings {
+    /// The key that a server asks for; empty if it asks for none.
+    pub api_key: SecretString,
     /// The Qdrant engine in this process.
     #[cfg(feature = "edge")]
     pub edge: edge::EdgeSettings,
+    /// A Qdrant server.
+    #[cfg(feature = "qdrant")]
+    pub qdrant: qdrant::QdrantSettings,
 }
 
 /// A vector index.
@@ -37,10 +65,14 @@ pub enum VectorBackend {
     /// The Qdrant engine in this process, on a local disk.
     #[cfg(feature = "edge")]
     Edge(edge::EdgeIndex),
+    /// A Qdrant server.
+    #[cfg(feature = "qdrant")]
+    Qdrant(Box<qdrant::QdrantIndex>),
 }
 
 impl VectorBackend {
-    /// Opens the index that `url` names: `edge:///dir`. Blocks.
+    /// Opens the index that `url` names: `edge:///dir`, `http://host:6334` or `https://host:6334`. Blocks. Says nothing to
+    /// a server yet: [`Self::verify`] does.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` with reason `UNSUPPORTED_BACKEND` or `INVALID_BACKEND_URL`; what the backend's own `open` gives.
@@ -51,7 +83,26 @@ impl VectorBackend {
                 let directory = backend_url::local_directory(KEY, rest)?;
                 Ok(Self::Edge(edge::EdgeIndex::open(directory, &settings.edge)?))
             }
+            #[cfg(feature = "qdrant")]
+            ("http" | "https", _) => {
+                let index = qdrant::QdrantIndex::open(url, &settings.api_key, &settings.qdrant)?;
+                Ok(Self::Qdrant(Box::new(index)))
+            }
             (other, _) => Err(backend_url::unsupported(KEY, other, SCHEMES)),
+        }
+    }
+
+    /// Asks a server whether it can be used as it is configured, so that a wrong URL or key shows at the start. What is in
+    /// this process was seen when it was opened.
+    ///
+    /// # Errors
+    /// Those of a check.
+    pub async fn verify(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "edge")]
+            Self::Edge(_) => Ok(()),
+            #[cfg(feature = "qdrant")]
+            Self::Qdrant(index) => index.check().await,
         }
     }
 
@@ -64,6 +115,8 @@ impl VectorBackend {
         match self {
             #[cfg(feature = "edge")]
             Self::Edge(index) => index.close().await,
+            #[cfg(feature = "qdrant")]
+            Self::Qdrant(_) => Ok(()),
         }
     }
 
@@ -71,6 +124,8 @@ impl VectorBackend {
         match self {
             #[cfg(feature = "edge")]
             Self::Edge(index) => index,
+            #[cfg(feature = "qdrant")]
+            Self::Qdrant(index) => index.as_ref(),
         }
     }
 }
@@ -134,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_unknown_scheme_is_told_what_is_there() {
-        let error = VectorBackend::open("http://qdrant:6334", &VectorSettings::default()).expect_err("not compiled in");
+        let error = VectorBackend::open("chroma://host", &VectorSettings::default()).expect_err("no such backend");
         assert_eq!(error.reason(), "UNSUPPORTED_BACKEND");
         assert!(error.message().contains("vectors.url") && error.message().contains("edge:///dir"), "{error}");
     }

@@ -31,7 +31,7 @@ use vectrion_core::{
     ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
 };
 
-pub use self::settings::{Bm25Settings, EdgeSettings};
+pub use self::settings::EdgeSettings;
 use self::{
     engine::Engine,
     layout::{Layout, ShardKey},
@@ -42,7 +42,7 @@ use self::{
     shard::OpenShard,
     writer::{Command, Removed, Shared},
 };
-use crate::{directory_lock::DirectoryLock, durable, free_space::FreeSpace};
+use crate::{directory_lock::DirectoryLock, durable, free_space::FreeSpace, vectors::embedding::check_vector};
 
 /// Versions that are counted at once.
 const COUNT_VERSIONS: usize = 1000;
@@ -86,7 +86,7 @@ impl EdgeIndex {
     pub fn open(directory: impl Into<PathBuf>, settings: &EdgeSettings) -> Result<Self> {
         let directory = directory.into();
         settings.validate()?;
-        let bm25 = Arc::new(settings.bm25.embedder()?);
+        let bm25 = Arc::new(settings.bm25.embedder("vectors.edge.bm25")?);
         durable::create_root(super::KEY, &directory)?;
         let lock = Arc::new(DirectoryLock::acquire(&directory)?);
         let unavailable = |error: std::io::Error| {
@@ -178,17 +178,6 @@ impl Opener {
         let engine = Engine::load(directory, config, self.shared.space.clone())?;
         writer::start(engine, key.tenant, self.shared.clone()).map(Some)
     }
-}
-
-/// Refuses a vector that the engine could not compare with others.
-fn check_vector(vector: &[f32], generation: &Generation) -> Result<()> {
-    if vector.len() != generation.dimension {
-        return Err(failure::dimension_mismatch(generation.dimension, vector.len()));
-    }
-    if vector.iter().any(|number| !number.is_finite()) {
-        return Err(failure::not_finite());
-    }
-    Ok(())
 }
 
 fn not_removed(error: std::io::Error) -> Error {

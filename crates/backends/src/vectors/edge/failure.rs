@@ -5,7 +5,7 @@ use std::{any::Any, path::Path, time::Duration};
 use qdrant_edge::OperationError;
 use vectrion_core::{Error, ErrorKind};
 
-use crate::free_space::FreeSpace;
+use crate::{free_space::FreeSpace, vectors::embedding::dimension_mismatch};
 
 /// Trouble with an open shard.
 #[derive(Debug, thiserror::Error)]
@@ -137,21 +137,6 @@ pub(super) fn busy() -> Error {
         "too many searches wait for the vector index: try again in a moment",
     )
     .with_retry_after(Duration::from_secs(1))
-}
-
-/// The error for a vector of the wrong length.
-pub(super) fn dimension_mismatch(expected: usize, got: usize) -> Error {
-    Error::invalid(
-        "DIMENSION_MISMATCH",
-        format!("the vector has {got} numbers where the index of this embedding model has {expected}"),
-    )
-    .with_metadata("expected", expected.to_string())
-    .with_metadata("got", got.to_string())
-}
-
-/// The error for a vector with infinite or undefined numbers.
-pub(super) fn not_finite() -> Error {
-    Error::invalid("VECTOR_NOT_FINITE", "the vector holds a number that is infinite or undefined")
 }
 
 #[cfg(test)]

@@ -17,10 +17,7 @@ use vectrion_core::{
     ports::vectors::{Generation, VectorScope},
 };
 
-use crate::durable;
-
-/// Namespace of the directory names of generations (UUIDv5).
-const GENERATION_NAMESPACE: Uuid = Uuid::from_u128(0x3e0c_41a6_8d52_5b7f_a4f6_21c9_07de_9b13);
+use crate::{durable, vectors::generation::generation_id};
 
 const MANIFEST: &str = "generation.json";
 /// Ends of the names of directories that are half made or half removed.
@@ -59,10 +56,7 @@ pub(super) struct ShardKey {
 impl ShardKey {
     /// The shard of a scope.
     pub(super) fn of(scope: &VectorScope) -> Self {
-        let Generation { model, dimension, chunker } = &scope.generation;
-        // Lengths keep apart what would read the same when joined.
-        let name = format!("{}:{model}{dimension}:{chunker}", model.len());
-        Self { generation: Uuid::new_v5(&GENERATION_NAMESPACE, name.as_bytes()), tenant: scope.tenant }
+        Self { generation: generation_id(&scope.generation), tenant: scope.tenant }
     }
 }
 

@@ -4,6 +4,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use vectrion_testkit::conformance::vectors::DIMENSION;
 
 use super::*;
+use crate::vectors::Bm25Settings;
 
 /// BM25 as Robertson and Zaragoza write it (2009, eq. 3.15), with the logarithm that is never negative.
 fn bm25(query: &[&str], texts: &[Vec<&str>], settings: &Bm25Settings) -> Vec<f64> {
