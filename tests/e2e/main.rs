@@ -15,3 +15,4 @@ mod queue;
 mod support;
 mod transport;
 mod uploads;
+mod vector_server;

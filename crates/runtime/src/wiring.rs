@@ -4,6 +4,7 @@ mod database;
 mod documents;
 mod models;
 mod queue;
+mod vectors;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use std::{
 use serde::Deserialize;
 use vectrion_backends::{
     objects::{ObjectBackend, ObjectSettings},
-    vectors::{VectorBackend, VectorSettings},
+    vectors::VectorBackend,
     wakeups::WakeupBackend,
 };
 use vectrion_core::Error;
@@ -85,11 +86,7 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
     objects.local.min_free_bytes = floor;
     let objects =
         open_blocking("objects", config.text("objects.url"), move |url| ObjectBackend::open(url, &objects)).await?;
-    let mut vectors = VectorSettings::default();
-    vectors.edge.min_free_bytes = floor;
-    let vectors =
-        open_blocking("vectors", config.text("vectors.url"), move |url| VectorBackend::open(url, &vectors)).await?;
-    let vectors = Arc::new(vectors);
+    let vectors = Arc::new(vectors::open(config, floor).await?);
     let wakeups = Arc::new(queue::open(config).await?);
 
     let models = models::open(config, &assets).await?;
@@ -189,7 +186,7 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
     for (key, known) in [
         ("database.url", &["sqlite", "postgres", "postgresql"][..]),
         ("objects.url", &["file"]),
-        ("vectors.url", &["edge"]),
+        ("vectors.url", &["edge", "http", "https"]),
         ("queue.url", &["db", "amqp", "amqps"]),
     ] {
         let found = scheme(config.text(key));
@@ -213,6 +210,7 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
     config.section::<DiskSettings>("disk")?;
     config.section::<crate::monitor::MonitorSettings>("metrics")?;
     config.section::<crate::telemetry::LogSettings>("log")?;
+    vectors::check(config)?;
     models::check(config)?;
     documents::check(config)
 }
