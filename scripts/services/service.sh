@@ -1,0 +1,134 @@
+# Sourced by the scripts beside it, each of which runs one service for tests: a private directory, a private port, no
+# systemd. Standard output carries only the `export …` line that tests need; everything else goes to standard error.
+#
+#   scripts/services/NAME start DIR [PORT]   start it, wait until it is ready, print its address (again, if it runs)
+#   scripts/services/NAME stop DIR           stop it and wait until it is gone; its data stay in DIR
+#
+# A script defines `package`, `serve` and `ready`, and ends with `main "$@"`.
+set -euo pipefail
+
+# Seconds that a service may take to become ready, and to end.
+READY_S="${VECTRION_SERVICE_READY_S:-60}"
+STOP_S=20
+
+say() { echo "==> $*" >&2; }
+fail() { echo "error: $*" >&2; exit 1; }
+
+# apt_package PACKAGE FILE: installs the Debian package unless FILE is there. The package does not start its own service.
+apt_package() {
+    [ -e "$2" ] && return
+    command -v apt-get >/dev/null || fail "$2 is missing, and so is apt-get: install $1"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || fail "$2 is missing: run \`apt-get install $1\` as root"
+        as_root=(sudo -n)
+    fi
+    say "installing the Debian package $1"
+    # RUNLEVEL=1 keeps the package's script from starting its service.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$1" >"$DIR/install.log" 2>&1 \
+        || { "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 update >>"$DIR/install.log" 2>&1 \
+            && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+                apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$1" >>"$DIR/install.log" 2>&1; } \
+        || { tail -n 5 "$DIR/install.log" >&2; fail "cannot install $1; $DIR/install.log says why"; }
+    [ -e "$2" ] || fail "the package $1 was installed, but $2 is not there"
+}
+
+# A port of the loopback that nobody uses now.
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# A secret of this directory, made once.
+secret() {
+    [ -s "$DIR/secret" ] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$DIR/secret")
+    cat "$DIR/secret"
+}
+
+# When a process started, in clock ticks since the machine did: tells it from another that got its number later.
+start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+
+# The process in DIR/pid, if it still runs.
+running() {
+    local pid began
+    read -r pid began 2>/dev/null <"$DIR/pid" || return 1
+    [ -n "$began" ] && [ "$(start_time "$pid")" = "$began" ] || return 1
+    # One that has ended and was not waited for is not running.
+    ! grep -q '^State:\s*Z' "/proc/$pid/status" 2>/dev/null || return 1
+    echo "$pid"
+}
+
+# detached COMMAND…: runs it in a session of its own, its output in DIR/log, its process in DIR/pid.
+detached() {
+    setsid "$@" >>"$DIR/log" 2>&1 </dev/null 8>&- 9>&- &
+    echo "$! $(start_time $!)" >"$DIR/pid"
+}
+
+wait_ready() {
+    local end=$((SECONDS + READY_S))
+    until ready 2>/dev/null; do
+        running >/dev/null 2>&1 || { tail -n 20 "$DIR/log" >&2; fail "$NAME ended before it was ready; see $DIR/log"; }
+        [ $SECONDS -lt $end ] || { tail -n 20 "$DIR/log" >&2; fail "$NAME is not ready after ${READY_S} s; see $DIR/log"; }
+        sleep 0.1
+    done
+}
+
+start() {
+    mkdir -p "$DIR"
+    DIR="$(cd "$DIR" && pwd -P)"
+    exec 9>"$DIR/.lock"
+    flock 9
+    package
+    if ! running >/dev/null 2>&1; then
+        # A port once taken is kept, so that addresses outlive a restart.
+        PORT="${PORT:-$(cat "$DIR/port" 2>/dev/null || free_port)}"
+        echo "$PORT" >"$DIR/port"
+        : >"$DIR/log"
+        serve
+        say "$NAME starts on port $PORT"
+    else
+        local had
+        had="$(cat "$DIR/port")"
+        [ "${PORT:-$had}" = "$had" ] || fail "$NAME runs in $DIR already, on port $had: stop it first"
+        PORT="$had"
+    fi
+    wait_ready
+    prepare
+    address
+}
+
+stop() {
+    [ -d "$DIR" ] || return 0
+    DIR="$(cd "$DIR" && pwd -P)"
+    exec 9>"$DIR/.lock"
+    flock 9
+    local pid end=$((SECONDS + STOP_S))
+    pid="$(running 2>/dev/null)" || { rm -f "$DIR/pid"; return 0; }
+    kill -"${STOP_SIGNAL:-TERM}" "$pid"
+    while running >/dev/null 2>&1; do
+        if [ $SECONDS -ge $end ]; then
+            say "$NAME did not end within ${STOP_S} s: killing it"
+            kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
+            end=$((SECONDS + STOP_S))
+        fi
+        sleep 0.1
+    done
+    rm -f "$DIR/pid"
+    finish
+    say "$NAME stopped"
+}
+
+# What is to be made in a service that runs; may be repeated.
+prepare() { :; }
+
+# What is to be ended beside the process itself.
+finish() { :; }
+
+main() {
+    NAME="$(basename "$0")"
+    case "${1:-} $#" in
+        "start 2" | "start 3") DIR="$2" PORT="${3:-}" && start ;;
+        "stop 2") DIR="$2" && stop ;;
+        *) echo "usage: $0 start DIR [PORT] | stop DIR" >&2 && exit 2 ;;
+    esac
+}
