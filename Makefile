@@ -26,8 +26,8 @@ build: check-rust assets ## leave target/release/vectrion with all that it needs
 test: check-rust assets test-tools ## set up what is missing and run all tests
 	@echo "==> building the tests (the first time this takes several minutes)"
 	$(CARGO) build --locked --workspace --bins --tests --examples
-	@echo "==> running the tests"
-	$(CARGO) test --locked --workspace --no-fail-fast
+	@echo "==> running the tests, beside PostgreSQL, RabbitMQ, Redis and an S3 server of their own"
+	scripts/services/run $(CARGO) test --locked --workspace --no-fail-fast
 
 lint: check-rust ## formatting, clippy, documentation, contract, dependencies
 	@scripts/lint.sh

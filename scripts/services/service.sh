@@ -4,6 +4,8 @@
 #   scripts/services/NAME start DIR [PORT]   start it, wait until it is ready, print its address (again, if it runs)
 #   scripts/services/NAME stop DIR           stop it and wait until it is gone; its data stay in DIR
 #
+# With VECTRION_SERVICE_TLS=1 it speaks TLS alone, with a certificate that DIR/tls/ca.pem vouches for.
+#
 # A script defines `package`, `serve` and `ready`, and ends with `main "$@"`.
 set -euo pipefail
 
@@ -43,6 +45,23 @@ free_port() {
 secret() {
     [ -s "$DIR/secret" ] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$DIR/secret")
     cat "$DIR/secret"
+}
+
+# Whether it is to speak TLS; makes what it takes.
+tls() {
+    [ "${VECTRION_SERVICE_TLS:-}" = 1 ] || return 1
+    [ ! -s "$DIR/tls/cert.pem" ] || return 0
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+    mkdir -p "$DIR/tls"
+    (
+        cd "$DIR/tls"
+        umask 077
+        openssl req -x509 "${key[@]}" -days 30 -subj "/CN=tests" -keyout ca.key -out ca.pem
+        openssl req "${key[@]}" -subj "/CN=localhost" -keyout key.pem -out request.pem
+        echo "subjectAltName=IP:127.0.0.1,DNS:localhost" >names
+        openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names -out new.pem
+        mv new.pem cert.pem
+    ) >>"$DIR/log" 2>&1 || fail "cannot make a certificate; see $DIR/log"
 }
 
 # When a process started, in clock ticks since the machine did: tells it from another that got its number later.
