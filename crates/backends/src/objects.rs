@@ -3,28 +3,44 @@
 mod failure;
 mod keys;
 mod local;
+mod part;
+#[cfg(feature = "s3")]
+mod s3;
+mod whole;
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use vectrion_core::{
-    Result,
+    Error, Result,
     ports::objects::{ByteStream, ObjectInfo, ObjectKey, ObjectStore},
 };
 
 pub use self::local::{LocalObjects, LocalSettings};
+#[cfg(feature = "s3")]
+pub use self::s3::{S3Objects, S3Settings};
 use crate::backend_url::{self, Scheme};
 
 /// The configuration key of the URL.
 const KEY: &str = "objects.url";
 
-const SCHEMES: &[Scheme] = &[Scheme { name: "file", example: "file:///dir", missing_feature: None }];
+const SCHEMES: &[Scheme] = &[
+    Scheme { name: "file", example: "file:///dir", missing_feature: None },
+    Scheme {
+        name: "s3",
+        example: "s3://bucket/prefix",
+        missing_feature: if cfg!(feature = "s3") { None } else { Some("s3") },
+    },
+];
 
 /// Settings of the object stores, each used by the backend of its name.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ObjectSettings {
     /// The local disk.
     pub local: LocalSettings,
+    /// An S3 service.
+    #[cfg(feature = "s3")]
+    pub s3: S3Settings,
 }
 
 /// An object store.
@@ -32,19 +48,29 @@ pub struct ObjectSettings {
 pub enum ObjectBackend {
     /// A directory of a local disk.
     Local(LocalObjects),
+    /// A bucket of an S3 service.
+    #[cfg(feature = "s3")]
+    S3(S3Objects),
 }
 
 impl ObjectBackend {
-    /// Opens the store that `url` names: `file:///dir`.
+    /// Opens the store that `url` names: `file:///dir` or `s3://bucket/prefix`.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` with reason `UNSUPPORTED_BACKEND` or `INVALID_BACKEND_URL`; what [`LocalObjects::open`] gives.
-    pub fn open(url: &str, settings: &ObjectSettings) -> Result<Self> {
+    /// `INVALID_ARGUMENT` with reason `UNSUPPORTED_BACKEND` or `INVALID_BACKEND_URL`; what the backend's own `open` gives.
+    pub async fn open(url: &str, settings: &ObjectSettings) -> Result<Self> {
         match backend_url::split(KEY, url)? {
             ("file", rest) => {
-                let directory = backend_url::local_directory(KEY, rest)?;
-                Ok(Self::Local(LocalObjects::open(directory, &settings.local)?))
+                let (directory, settings) = (backend_url::local_directory(KEY, rest)?, settings.local.clone());
+                let opened = tokio::task::spawn_blocking(move || LocalObjects::open(directory, &settings));
+                let opened = opened.await.map_err(|panicked| {
+                    Error::internal("BACKEND_PANICKED", "the object store broke down while it was opened")
+                        .with_source(panicked)
+                })?;
+                Ok(Self::Local(opened?))
             }
+            #[cfg(feature = "s3")]
+            ("s3", rest) => Ok(Self::S3(S3Objects::open(rest, &settings.s3).await?)),
             (other, _) => Err(backend_url::unsupported(KEY, other, SCHEMES)),
         }
     }
@@ -52,6 +78,8 @@ impl ObjectBackend {
     fn store(&self) -> &dyn ObjectStore {
         match self {
             Self::Local(store) => store,
+            #[cfg(feature = "s3")]
+            Self::S3(store) => store,
         }
     }
 }
@@ -91,14 +119,14 @@ impl ObjectStore for ObjectBackend {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_scheme_picks_the_backend() {
+    #[tokio::test]
+    async fn the_scheme_picks_the_backend() {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("file://{}", dir.path().join("objects").display());
-        let ObjectBackend::Local(store) = ObjectBackend::open(&url, &ObjectSettings::default()).unwrap();
-        assert!(store.directory().is_dir(), "the directory is made");
+        let store = ObjectBackend::open(&url, &ObjectSettings::default()).await.unwrap();
+        assert!(matches!(store, ObjectBackend::Local(store) if store.directory().is_dir()), "the directory is made");
 
-        let error = ObjectBackend::open("s3://bucket", &ObjectSettings::default()).expect_err("not a backend");
+        let error = ObjectBackend::open("gs://bucket", &ObjectSettings::default()).await.expect_err("not a backend");
         assert_eq!(error.reason(), "UNSUPPORTED_BACKEND");
         assert!(error.message().contains("objects.url") && error.message().contains("file:///dir"), "{error}");
     }

@@ -1,6 +1,7 @@
 //! What every adapter of a port must do: one suite per port, run against each adapter.
 
 pub mod answers;
+pub mod cache;
 pub mod catalog;
 pub mod directory;
 pub mod embedder;

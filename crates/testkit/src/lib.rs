@@ -5,6 +5,7 @@ pub mod conformance;
 pub mod directory;
 pub mod extracted;
 pub mod fakes;
+pub mod fault_proxy;
 pub mod openai;
 pub mod pdf;
 pub mod services;

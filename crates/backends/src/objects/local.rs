@@ -25,7 +25,7 @@ use vectrion_core::{
     ports::objects::{ByteStream, ObjectInfo, ObjectKey, ObjectStore},
 };
 
-use super::{failure, keys};
+use super::{failure, keys, whole};
 use crate::{
     directory_lock::DirectoryLock,
     durable,
@@ -158,7 +158,10 @@ impl ObjectStore for LocalObjects {
         file.set_max_buf_size(READ_BYTES);
         file.seek(SeekFrom::Start(offset)).await.map_err(unreadable)?;
         let bytes = ReaderStream::with_capacity(file, READ_BYTES).map_err(unreadable);
-        Ok(complete(bytes.boxed(), size - offset))
+        Ok(whole::whole(bytes.boxed(), size - offset, || {
+            // A file that was cut behind our back.
+            Error::new(ErrorKind::DataLoss, "OBJECT_DAMAGED", "the object changed its length while it was read")
+        }))
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo> {
@@ -201,23 +204,4 @@ impl ObjectStore for LocalObjects {
         let space = self.space.clone();
         blocking(move || space.require(0)).await?
     }
-}
-
-/// The stream, which must give exactly `expected` bytes: a file that was cut behind our back must not pass for a whole one.
-fn complete(bytes: ByteStream, expected: u64) -> ByteStream {
-    stream::try_unfold((bytes, expected), |(mut bytes, left)| async move {
-        match bytes.try_next().await? {
-            Some(chunk) if chunk.len() as u64 <= left => {
-                let left = left - chunk.len() as u64;
-                Ok(Some((chunk, (bytes, left))))
-            }
-            None if left == 0 => Ok(None),
-            _ => Err(Error::new(
-                ErrorKind::DataLoss,
-                "OBJECT_DAMAGED",
-                "the object changed its length while it was read",
-            )),
-        }
-    })
-    .boxed()
 }

@@ -2,6 +2,7 @@
 //! conformance suite for each.
 
 pub mod answers;
+pub mod cache;
 pub mod catalog;
 pub mod directory;
 pub mod documents;
@@ -16,6 +17,7 @@ pub mod wakeups;
 
 pub use self::{
     answers::Answers,
+    cache::Cache,
     catalog::Catalog,
     directory::Directory,
     documents::DocumentParser,

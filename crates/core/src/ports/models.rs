@@ -50,6 +50,11 @@ pub trait Embedder: Send + Sync {
     /// Name with its variant, such as `all-MiniLM-L6-v2/f32`; part of the index generation.
     fn model(&self) -> &str;
 
+    /// All that shapes the vector of a question beside its text: two embedders that say the same here give the same.
+    fn query_model(&self) -> &str {
+        self.model()
+    }
+
     /// Length of the vectors.
     fn dimension(&self) -> usize;
 

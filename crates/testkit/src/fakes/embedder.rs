@@ -2,7 +2,10 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -21,6 +24,7 @@ pub struct WordEmbedder {
     /// Faults of the next calls of `embed`.
     pub faults: Faults,
     batches: Mutex<Vec<usize>>,
+    questions: AtomicUsize,
 }
 
 const DIMENSION: usize = 64;
@@ -29,13 +33,25 @@ impl WordEmbedder {
     /// With this name and batch size.
     #[must_use]
     pub fn new(model: &str, batch_size: usize) -> Self {
-        Self { model: model.to_owned(), batch_size, faults: Faults::default(), batches: Mutex::default() }
+        Self {
+            model: model.to_owned(),
+            batch_size,
+            faults: Faults::default(),
+            batches: Mutex::default(),
+            questions: AtomicUsize::new(0),
+        }
     }
 
     /// Sizes of the batches embedded so far.
     #[must_use]
     pub fn batches(&self) -> Vec<usize> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Questions embedded so far.
+    #[must_use]
+    pub fn questions(&self) -> usize {
+        self.questions.load(Ordering::SeqCst)
     }
 }
 
@@ -60,6 +76,7 @@ impl Embedder for WordEmbedder {
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        self.questions.fetch_add(1, Ordering::SeqCst);
         Ok(vector(text))
     }
 

@@ -1,17 +1,15 @@
 //! Writing an object.
 
-use std::{future::Future, mem, path::PathBuf, sync::PoisonError};
+use std::{future::Future, path::PathBuf, sync::PoisonError};
 
-use bytes::Bytes;
-use futures::StreamExt;
-use object_store::{Error as StoreError, MultipartUpload, ObjectStoreExt as _, PutPayload, path::Path as Location};
+use object_store::{Error as StoreError, MultipartUpload, ObjectStoreExt as _, path::Path as Location};
 use vectrion_core::{
     Result,
     ports::objects::{ByteStream, ObjectKey},
 };
 
 use super::{LocalObjects, blocking, leftovers};
-use crate::objects::{failure, keys};
+use crate::objects::{failure, keys, part::Part};
 
 /// Bytes that are gathered before they are written; an object of fewer is written in one step.
 const PART_BYTES: usize = 1 << 20;
@@ -19,38 +17,12 @@ const PART_BYTES: usize = 1 << 20;
 /// Tries to begin an object whose directory another call removes because it is empty.
 const DIRECTORY_TRIES: usize = 5;
 
-/// Bytes that wait to be written.
-#[derive(Default)]
-struct Part {
-    chunks: Vec<Bytes>,
-    len: usize,
-}
-
-impl Part {
-    /// Gathers from `content` until the part is full; false at the end of the content.
-    async fn fill(&mut self, content: &mut ByteStream) -> Result<bool> {
-        while self.len < PART_BYTES {
-            let Some(chunk) = content.next().await.transpose()? else {
-                return Ok(false);
-            };
-            self.len += chunk.len();
-            self.chunks.push(chunk);
-        }
-        Ok(true)
-    }
-
-    fn take(&mut self) -> PutPayload {
-        self.len = 0;
-        mem::take(&mut self.chunks).into_iter().collect()
-    }
-}
-
 impl LocalObjects {
     pub(super) async fn put_stream(&self, key: &ObjectKey, mut content: ByteStream) -> Result<u64> {
         let location = keys::location(key)?;
         self.space.require(0)?;
         let mut part = Part::default();
-        let is_large = part.fill(&mut content).await?;
+        let is_large = part.fill(&mut content, PART_BYTES).await?;
 
         let writing = Writing::begin(self, &location)?;
         let outcome = if is_large {
@@ -66,7 +38,7 @@ impl LocalObjects {
 
     /// Writes an object that is in memory.
     async fn put_whole(&self, key: &ObjectKey, location: &Location, mut part: Part) -> Result<u64> {
-        let size = part.len as u64;
+        let size = part.len() as u64;
         self.space.require(size)?;
         let payload = part.take();
         retry_missing_directory(|| self.store.put(location, payload.clone()))
@@ -86,14 +58,14 @@ impl LocalObjects {
         let failed = |error| failure::failed(error, key, &self.space);
         let mut upload = retry_missing_directory(|| self.begin(location)).await.map_err(failed)?;
         let mut size = 0;
-        while part.len > 0 {
-            size += part.len as u64;
-            let written = match self.space.require(part.len as u64) {
+        while part.len() > 0 {
+            size += part.len() as u64;
+            let written = match self.space.require(part.len() as u64) {
                 Ok(()) => upload.put_part(part.take()).await.map_err(failed),
                 Err(error) => Err(error),
             };
             let filled = match written {
-                Ok(()) => part.fill(&mut content).await.map(drop),
+                Ok(()) => part.fill(&mut content, PART_BYTES).await.map(drop),
                 Err(error) => Err(error),
             };
             if let Err(error) = filled {

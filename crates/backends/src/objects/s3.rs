@@ -1,0 +1,150 @@
+//! Objects in a bucket of an S3 service.
+
+mod failure;
+mod open;
+mod put;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{
+    GetOptions, GetRange, ObjectStore as _, ObjectStoreExt as _,
+    aws::AmazonS3,
+    list::{PaginatedListOptions, PaginatedListStore as _},
+    path::Path as Location,
+    prefix::PrefixStore,
+};
+use tokio::sync::Semaphore;
+use vectrion_core::{
+    Error, Result,
+    ports::objects::{ByteStream, ObjectInfo, ObjectKey, ObjectStore},
+};
+
+pub use self::settings::S3Settings;
+use super::{keys, whole};
+
+/// Time for which a bucket that could be listed counts as usable: every upload and every job asks.
+const CHECKED_FOR: Duration = Duration::from_secs(2);
+/// Large objects that are written at once, each with a part in memory.
+const LARGE_PUTS: usize = 32;
+
+/// Objects below a prefix of a bucket. Several installations share a bucket by different prefixes, several processes of
+/// one installation share all.
+///
+/// An object of up to 8 MiB is written in one request, a larger one as a multipart upload that is completed at its end
+/// and aborted if it is given up; a bucket's lifecycle rule should abort those that a killed process left. Every request
+/// that writes carries the SHA-256 of its bytes, by which the service refuses what was changed on the way; the length of a
+/// large object is looked at when it is complete. What was cut while it was read is read on from there, and is an error if
+/// that does not succeed. A request that fails for now (5xx, 429, a broken connection, silence) is tried again for up to
+/// twenty seconds.
+///
+/// A `put` that is dropped or fails while its last request is on its way may have written the object: no client can know.
+pub struct S3Objects {
+    store: Arc<PrefixStore<AmazonS3>>,
+    /// The same bucket with less patience, to see whether it can be used.
+    prober: AmazonS3,
+    prefix: Location,
+    large_puts: Arc<Semaphore>,
+    checked: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for S3Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Objects").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl S3Objects {
+    /// Lists at most one object: what a store that can be used does at once.
+    async fn list_one(&self) -> Result<(), object_store::Error> {
+        let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
+        let prefix = self.prefix.as_ref();
+        self.prober.list_paginated(Some(prefix).filter(|prefix| !prefix.is_empty()), options).await.map(drop)
+    }
+
+    async fn facts(&self, key: &ObjectKey) -> Result<object_store::ObjectMeta> {
+        self.store.head(&keys::location(key)?).await.map_err(|error| failure::failed(error, key))
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Objects {
+    async fn put(&self, key: &ObjectKey, content: ByteStream) -> Result<u64> {
+        self.put_stream(key, content).await
+    }
+
+    async fn get(&self, key: &ObjectKey, offset: u64) -> Result<ByteStream> {
+        let location = keys::location(key)?;
+        let failed = |error| failure::failed(error, key);
+        let mut options = GetOptions::default();
+        if offset > 0 {
+            // A range that begins beyond the end is an error of the service and none of ours.
+            let facts = self.facts(key).await?;
+            if offset >= facts.size {
+                return Ok(stream::empty().boxed());
+            }
+            options.range = Some(GetRange::Offset(offset));
+            options.if_match = facts.e_tag;
+        }
+        let found = self.store.get_opts(&location, options).await.map_err(failed)?;
+        let expected = found.range.end - found.range.start;
+        let key = key.clone();
+        let bytes = found.into_stream().map_err(move |error| failure::failed(error, &key));
+        Ok(whole::whole(bytes.boxed(), expected, || {
+            Error::unavailable("OBJECT_TRUNCATED", "the object store sent another number of bytes than it said")
+        }))
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<ObjectInfo> {
+        Ok(ObjectInfo { key: key.clone(), size: self.facts(key).await?.size })
+    }
+
+    async fn delete(&self, key: &ObjectKey) -> Result<()> {
+        match self.store.delete(&keys::location(key)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failure::failed(error, key)),
+        }
+    }
+
+    async fn delete_prefix(&self, prefix: &ObjectKey) -> Result<u64> {
+        let found = self.list(prefix).await?;
+        let locations: Vec<_> = found.iter().map(|object| keys::location(&object.key)).collect::<Result<_>>()?;
+        let locations = stream::iter(locations).map(Ok).boxed();
+        self.store
+            .delete_stream(locations)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await
+            .map_err(|error| failure::failed(error, prefix))?;
+        Ok(found.len() as u64)
+    }
+
+    async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>> {
+        let mut objects: Vec<ObjectInfo> = self
+            .store
+            .list(Some(&keys::directory(prefix)?))
+            .try_filter(|found| std::future::ready(found.location.as_ref().starts_with(prefix.as_str())))
+            .map_ok(|found| ObjectInfo { key: ObjectKey::from_listing(found.location.into()), size: found.size })
+            .try_collect()
+            .await
+            .map_err(|error| failure::failed(error, prefix))?;
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    async fn check(&self) -> Result<()> {
+        let is_fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < CHECKED_FOR);
+        if is_fresh(&self.checked.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        self.list_one().await.map_err(failure::unavailable)?;
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Ok(())
+    }
+}
