@@ -39,7 +39,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Packages that must not be among a package's dependencies, however far.
 const NEVER: &[(&str, &[&str])] = &[
     ("vectrion-core", &["tokio", "sea-orm", "tonic", "sqlx", "reqwest"]),
-    ("vectrion-pipeline", &["sea-orm", "sqlx", "tonic", "prost", "lapin", "qdrant-edge", "qdrant-client", "reqwest"]),
+    (
+        "vectrion-pipeline",
+        &["sea-orm", "sqlx", "tonic", "prost", "lapin", "qdrant-edge", "qdrant-client", "reqwest", "fred"],
+    ),
     ("vectrion-runtime", &["vectrion", "vectrion-server", "tonic-health", "tonic-reflection", "tonic-web"]),
     ("vectrion-server", &["sea-orm", "sqlx", "qdrant-edge", "ort", "pdfium-render"]),
 ];

@@ -2,6 +2,7 @@
 
 mod cache;
 mod secret;
+mod shared;
 
 use std::{
     fmt,
@@ -22,7 +23,7 @@ use vectrion_core::{
 };
 
 pub use self::secret::KeySecret;
-use self::{cache::KeyCache, secret::invalid_key};
+use self::{cache::KeyCache, secret::invalid_key, shared::Shared};
 use crate::Ports;
 
 /// Bytes of a key's name at the most.
@@ -160,19 +161,38 @@ impl Identity {
         Ok(record.map(|record| Bootstrap { tenant: record.key.tenant, secret }))
     }
 
-    /// Who has this secret. A revocation is in force within 5 seconds.
+    /// Who has this secret. A revocation is in force within 5 seconds everywhere, and at once in the process that was asked
+    /// for it; where servers share a cache, within about one second as long as that cache can be reached.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` with reason `INVALID_API_KEY`, `API_KEY_EXPIRED` or `API_KEY_REVOKED`.
     pub async fn authenticate(&self, secret: &str) -> Result<Principal> {
-        let hash = KeySecret::parse(secret)?.hash(&self.pepper);
+        let secret = KeySecret::parse(secret)?;
+        let hash = secret.hash(&self.pepper);
         let now = Instant::now();
         if let Some(principal) = self.cache.get(&hash, now) {
             self.touch(&principal, now);
             return Ok(principal);
         }
-        let record = self.ports.directory.key_by_hash(&hash).await?.ok_or_else(invalid_key)?;
-        if !bool::from(record.hash.ct_eq(&hash)) {
+        let shared =
+            Shared { cache: self.ports.cache.as_ref(), clock: self.ports.clock.as_ref(), pepper: &self.pepper };
+        let (principal, until) = match shared.get(secret.prefix(), &hash, now).await {
+            Some(found) => found,
+            None => {
+                let (principal, until) = self.look_up(&hash, now).await?;
+                shared.put(secret.prefix(), &hash, &principal, until).await;
+                (principal, until)
+            }
+        };
+        self.cache.put(hash, principal.clone(), now, until.min(now + shared.local_ttl()));
+        self.touch(&principal, now);
+        Ok(principal)
+    }
+
+    /// Who has the secret of this hash by the database, and until when that holds.
+    async fn look_up(&self, hash: &[u8; 32], now: Instant) -> Result<(Principal, Instant)> {
+        let record = self.ports.directory.key_by_hash(hash).await?.ok_or_else(invalid_key)?;
+        if !bool::from(record.hash.ct_eq(hash)) {
             return Err(invalid_key());
         }
         let key = &record.key;
@@ -187,10 +207,7 @@ impl Identity {
             }
             until = now.checked_add(left).map_or(until, |end| until.min(end));
         }
-        let principal = Principal { key: key.id, tenant: key.tenant, role: key.role };
-        self.cache.put(hash, principal.clone(), now, until);
-        self.touch(&principal, now);
-        Ok(principal)
+        Ok((Principal { key: key.id, tenant: key.tenant, role: key.role }, until))
     }
 
     /// Makes a key. Only an operator makes operators, or keys of another tenant (`PERMISSION_DENIED`, `ROLE_TOO_WEAK`).
@@ -226,8 +243,9 @@ impl Identity {
     }
 
     /// Forgets what is cached of a key, after a change of it.
-    pub fn forget(&self, key: KeyId) {
-        self.cache.forget(key);
+    pub async fn forget(&self, key: &ApiKey) {
+        self.cache.forget(key.id);
+        shared::forget(self.ports.cache.as_ref(), &key.prefix).await;
     }
 
     /// Notes the use of a key, at most once a minute and beside the call.

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use vectrion_core::{
     ids::CollectionId,
     ports::{
-        Answers, Catalog, ChatModel, Directory, DocumentParser, Embedder, Idempotency, Jobs, ObjectStore, Uploads,
-        VectorIndex, Wakeups,
+        Answers, Cache, Catalog, ChatModel, Directory, DocumentParser, Embedder, Idempotency, Jobs, ObjectStore,
+        Uploads, VectorIndex, Wakeups,
         vectors::{Generation, VectorScope},
     },
     time::Clock,
@@ -54,6 +54,8 @@ pub struct Ports {
     pub chat: Option<Arc<dyn ChatModel>>,
     /// Wake-ups of workers.
     pub wakeups: Arc<dyn Wakeups>,
+    /// What may be forgotten at any time.
+    pub cache: Arc<dyn Cache>,
 }
 
 impl Ports {

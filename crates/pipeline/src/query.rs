@@ -1,6 +1,7 @@
 //! Questions: passages and answers.
 
 mod citations;
+mod embedding;
 mod extractive;
 mod fusion;
 mod prompt;

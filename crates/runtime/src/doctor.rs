@@ -66,6 +66,7 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
         Ok(()) => Finding::good("configuration", "consistent"),
         Err(error) => Finding::bad("configuration", error.to_string()),
     });
+    findings.extend(wiring::examine_stores(config).await);
     findings.extend(wiring::examine_models(config).await);
     findings
 }

@@ -4,6 +4,7 @@ mod database;
 mod documents;
 mod models;
 mod queue;
+mod stores;
 mod vectors;
 
 use std::{
@@ -13,7 +14,6 @@ use std::{
 
 use serde::Deserialize;
 use vectrion_backends::{
-    objects::{ObjectBackend, ObjectSettings},
     vectors::VectorBackend,
     wakeups::WakeupBackend,
 };
@@ -82,16 +82,14 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
     let assets = assets_dir(config)?;
 
     let store = database::open(config).await?;
-    let mut objects = ObjectSettings::default();
-    objects.local.min_free_bytes = floor;
-    let objects =
-        open_blocking("objects", config.text("objects.url"), move |url| ObjectBackend::open(url, &objects)).await?;
+    let objects = stores::open_objects(config, floor).await?;
+    let cache = stores::open_cache(config).await?;
     let vectors = Arc::new(vectors::open(config, floor).await?);
     let wakeups = Arc::new(queue::open(config).await?);
 
     let models = models::open(config, &assets).await?;
     let parser = documents::open(config, &assets, &models.tokenizer)?;
-    let kinds = ["database", "objects", "vectors", "queue"]
+    let kinds = ["database", "objects", "vectors", "queue", "cache"]
         .into_iter()
         .map(|name| (name, scheme(config.text(&format!("{name}.url"))).to_owned()))
         .collect();
@@ -110,6 +108,7 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
         embedder: models.embedder,
         chat: models.chat,
         wakeups: Arc::clone(&wakeups) as _,
+        cache: Arc::new(cache),
     };
     Ok(Backends { ports: Arc::new(ports), kinds, store, wakeups, vectors, parser })
 }
@@ -185,9 +184,10 @@ fn check_shared(config: &Config, when: &str) -> Result<(), ConfigError> {
 fn check_backends(config: &Config) -> Result<(), ConfigError> {
     for (key, known) in [
         ("database.url", &["sqlite", "postgres", "postgresql"][..]),
-        ("objects.url", &["file"]),
+        ("objects.url", &["file", "s3"]),
         ("vectors.url", &["edge", "http", "https"]),
         ("queue.url", &["db", "amqp", "amqps"]),
+        ("cache.url", &["memory", "redis", "rediss"]),
     ] {
         let found = scheme(config.text(key));
         if !known.contains(&found) {
@@ -211,8 +211,14 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
     config.section::<crate::monitor::MonitorSettings>("metrics")?;
     config.section::<crate::telemetry::LogSettings>("log")?;
     vectors::check(config)?;
+    stores::check(config)?;
     models::check(config)?;
     documents::check(config)
+}
+
+/// Whether the stores that the configuration names can be reached.
+pub(crate) async fn examine_stores(config: &Config) -> Vec<Finding> {
+    stores::examine(config).await
 }
 
 /// Whether the models that the configuration names can be loaded or reached.

@@ -106,6 +106,7 @@ pub struct OpenAiEmbedder {
     endpoint: Endpoint,
     settings: EmbedderSettings,
     name: String,
+    query_model: String,
     dimension: usize,
     passages: Semaphore,
     last_success: Mutex<Option<Instant>>,
@@ -132,8 +133,10 @@ impl OpenAiEmbedder {
             return Err(Error::invalid_field(*field, "must be at least 1"));
         }
         let name = name(&settings, dimension);
+        // Prefixes may hold anything: what they are told apart by is their place.
+        let query_model = format!("{}/{dimension}/{:?}", settings.endpoint.model, settings.query_prefix);
         let passages = Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS));
-        Ok(Self { endpoint, settings, name, dimension, passages, last_success: Mutex::new(None) })
+        Ok(Self { endpoint, settings, name, query_model, dimension, passages, last_success: Mutex::new(None) })
     }
 
     /// Like [`OpenAiEmbedder::new`], and asks the model for the dimension if the settings do not give it.
@@ -225,6 +228,10 @@ impl OpenAiEmbedder {
 impl Embedder for OpenAiEmbedder {
     fn model(&self) -> &str {
         &self.name
+    }
+
+    fn query_model(&self) -> &str {
+        &self.query_model
     }
 
     fn dimension(&self) -> usize {

@@ -61,7 +61,7 @@ impl Administration {
             return Ok(found);
         }
         let changed = self.ports.directory.update_key(tenant, key, name, expire_time).await?;
-        self.identity.forget(key);
+        self.identity.forget(&changed).await;
         Ok(changed)
     }
 
@@ -79,7 +79,7 @@ impl Administration {
             ));
         }
         let revoked = self.ports.directory.revoke_key(tenant, key).await?;
-        self.identity.forget(key);
+        self.identity.forget(&revoked).await;
         Ok(revoked)
     }
 

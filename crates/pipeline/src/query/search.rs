@@ -16,7 +16,10 @@ use vectrion_core::{
     tenancy::CallContext,
 };
 
-use super::fusion::{self, Scored};
+use super::{
+    embedding,
+    fusion::{self, Scored},
+};
 use crate::{CollectionRef, Ports};
 
 /// Hits taken from each list at the least, so that fusing has something to work with.
@@ -61,7 +64,7 @@ pub(super) async fn find(ports: &Ports, tenant: TenantId, query: &SearchQuery) -
     let began = Instant::now();
     let vector = match query.mode {
         SearchMode::Sparse => None,
-        SearchMode::Dense | SearchMode::Hybrid => Some(ports.embedder.embed_query(&query.text).await?),
+        SearchMode::Dense | SearchMode::Hybrid => Some(embedding::of_question(ports, tenant, &query.text).await?),
     };
     let embedded = Instant::now();
     let passages = search(ports, tenant, query, vector).await?;

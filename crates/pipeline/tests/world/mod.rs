@@ -9,6 +9,7 @@ use futures::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use vectrion_backends::{
+    cache::{CacheBackend, CacheSettings},
     objects::{ObjectBackend, ObjectSettings},
     vectors::{VectorBackend, VectorSettings},
     wakeups::{WakeupBackend, WakeupSettings},
@@ -86,13 +87,36 @@ impl World {
 
     /// The same, with an embedding model of this name.
     pub async fn open_as(path: &Path, min_free_bytes: u64, ingest: IngestSettings, model: &str) -> Self {
+        let objects = local_objects(path, min_free_bytes).await;
+        Self::open_over(path, objects, memory().await, ingest, model).await
+    }
+
+    /// A new installation over this object store.
+    pub async fn with_objects(objects: ObjectBackend) -> Self {
+        let directory = temporary_directory();
+        let world = Self::open_over(directory.path(), objects, memory().await, ingest_settings(), "words").await;
+        Self { directory: Some(directory), ..world }
+    }
+
+    /// A new installation over this cache.
+    pub async fn with_cache(cache: CacheBackend) -> Self {
+        let directory = temporary_directory();
+        let objects = local_objects(directory.path(), 0).await;
+        let world = Self::open_over(directory.path(), objects, cache, ingest_settings(), "words").await;
+        Self { directory: Some(directory), ..world }
+    }
+
+    async fn open_over(
+        path: &Path,
+        objects: ObjectBackend,
+        cache: CacheBackend,
+        ingest: IngestSettings,
+        model: &str,
+    ) -> Self {
         let store = Store::connect(&format!("sqlite://{}", path.join("test.db").display()), &StoreSettings::default())
             .await
             .expect("the database");
         store.migrate().await.expect("the tables");
-        let mut settings = ObjectSettings::default();
-        settings.local.min_free_bytes = min_free_bytes;
-        let objects = ObjectBackend::open(&format!("file://{}", path.join("objects").display()), &settings);
         let mut settings = VectorSettings::default();
         settings.edge.min_free_bytes = 0;
         settings.edge.read_threads = 2;
@@ -112,12 +136,13 @@ impl World {
             uploads: Arc::clone(&shared) as _,
             answers: Arc::clone(&shared) as _,
             idempotency: shared,
-            objects: Arc::new(objects.expect("the objects")),
+            objects: Arc::new(objects),
             vectors: Arc::clone(&vectors) as _,
             parser: Arc::clone(&parser) as _,
             embedder: Arc::clone(&embedder) as _,
             chat: None,
             wakeups: Arc::new(WakeupBackend::open("db:", &WakeupSettings::default()).await.expect("wake-ups")),
+            cache: Arc::new(cache),
         });
         let identity = Arc::new(Identity::new(Arc::clone(&ports), b"a pepper of at least 32 bytes....".to_vec()));
         let tenant = match ports.directory.tenant_by_name("default").await.expect("a look-up") {
@@ -215,6 +240,17 @@ impl World {
             }
         }
     }
+}
+
+async fn local_objects(path: &Path, min_free_bytes: u64) -> ObjectBackend {
+    let mut settings = ObjectSettings::default();
+    settings.local.min_free_bytes = min_free_bytes;
+    let url = format!("file://{}", path.join("objects").display());
+    ObjectBackend::open(&url, &settings).await.expect("the objects")
+}
+
+async fn memory() -> CacheBackend {
+    CacheBackend::open("memory:", &CacheSettings::default()).await.expect("a cache")
 }
 
 pub fn ingest_settings() -> IngestSettings {

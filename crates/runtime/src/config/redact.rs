@@ -6,7 +6,9 @@ const HIDDEN: &str = "(set, not shown)";
 
 /// Whether a key holds a secret, by its name.
 fn is_secret(key: &str) -> bool {
-    ["api_key", "pepper", "secret", "password", "token", "headers", "proxy"].iter().any(|word| key.ends_with(word))
+    ["api_key", "pepper", "secret", "secret_access_key", "password", "token", "headers", "proxy"]
+        .iter()
+        .any(|word| key.ends_with(word))
 }
 
 /// A URL without user information and without its query; any other text as it is.

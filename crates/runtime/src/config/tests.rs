@@ -65,6 +65,17 @@ fn secrets_come_from_files_and_are_never_shown() {
     assert_eq!(config.text("auth.pepper"), "hunter2-hunter2");
     let shown = config.to_redacted_toml();
     assert!(!shown.contains("hunter2") && shown.contains("not shown"), "{shown}");
+    let config = load(
+        &[
+            ("VECTRION_OBJECTS_SECRET_ACCESS_KEY_FILE", &path),
+            ("VECTRION_CACHE_URL", "redis://:hunter2@cache:6379/0?prefix=x"),
+        ],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.text("objects.secret_access_key"), "hunter2-hunter2");
+    let shown = config.to_redacted_toml();
+    assert!(!shown.contains("hunter2") && shown.contains("redis://cache:6379/0"), "{shown}");
     assert_eq!(redacted("postgres://me:pw@db:5432/v?sslkey=x"), "postgres://db:5432/v");
 }
 
