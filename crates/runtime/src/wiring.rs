@@ -13,10 +13,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use vectrion_backends::{
-    vectors::VectorBackend,
-    wakeups::WakeupBackend,
-};
+use vectrion_backends::{vectors::VectorBackend, wakeups::WakeupBackend};
 use vectrion_core::Error;
 use vectrion_documents::FileParser;
 use vectrion_pipeline::Ports;

@@ -10,10 +10,10 @@ use std::{
 };
 
 use qdrant_client::qdrant::{
-    CountPoints, CreateCollection, CreateFieldIndexCollection, DeletePoints, Distance as GrpcDistance, FacetCounts,
-    FacetHit, FacetValue as GrpcFacetValue, PointId as GrpcPointId, QueryPoints, RetrievedPoint,
-    ScoredPoint as GrpcScoredPoint, ScrollPoints, UpsertPoints, facet_value::Variant,
-    points_selector::PointsSelectorOneOf, vectors_config,
+    CollectionConfig, CollectionInfo, CollectionParams, CountPoints, CreateCollection, CreateFieldIndexCollection,
+    DeletePoints, Distance as GrpcDistance, FacetCounts, FacetHit, FacetValue as GrpcFacetValue,
+    PointId as GrpcPointId, QueryPoints, RetrievedPoint, ScoredPoint as GrpcScoredPoint, ScrollPoints, UpsertPoints,
+    facet_value::Variant, points_selector::PointsSelectorOneOf, vectors_config,
 };
 use qdrant_edge::{
     CountRequest, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams, FacetRequest, FacetValue,
@@ -29,6 +29,8 @@ use crate::convert;
 #[derive(Debug)]
 pub(crate) struct Collection {
     shard: EdgeShard,
+    /// What it was made of.
+    description: CreateCollection,
     /// Held while the shard is changed.
     changing: Mutex<()>,
 }
@@ -38,7 +40,22 @@ impl Collection {
     pub(crate) fn create(directory: &Path, message: &CreateCollection) -> Result<Self, Status> {
         let config = config(message)?;
         fs::create_dir_all(directory).map_err(|error| Status::internal(format!("Service internal error: {error}")))?;
-        Ok(Self { shard: caught(|| EdgeShard::new(directory, config))?, changing: Mutex::default() })
+        let shard = caught(|| EdgeShard::new(directory, config))?;
+        Ok(Self { shard, description: message.clone(), changing: Mutex::default() })
+    }
+
+    /// The vectors and the notes that it was made with; nothing else of what a real server tells.
+    pub(crate) fn info(&self) -> CollectionInfo {
+        let params =
+            CollectionParams { vectors_config: self.description.vectors_config.clone(), ..CollectionParams::default() };
+        CollectionInfo {
+            config: Some(CollectionConfig {
+                params: Some(params),
+                metadata: self.description.metadata.clone(),
+                ..CollectionConfig::default()
+            }),
+            ..CollectionInfo::default()
+        }
     }
 
     fn change(&self, operation: UpdateOperation) -> Result<(), Status> {

@@ -118,8 +118,12 @@ impl Collections for Service {
         Ok(Response::new(CollectionExistsResponse { result: Some(CollectionExists { exists }), time: 0.0 }))
     }
 
+    async fn get(&self, request: Request<GetCollectionInfoRequest>) -> Answer<GetCollectionInfoResponse> {
+        let collection = self.state.collection(&request.into_inner().collection_name)?;
+        Ok(Response::new(GetCollectionInfoResponse { result: Some(collection.info()), time: 0.0 }))
+    }
+
     not_served! {
-        get: GetCollectionInfoRequest -> GetCollectionInfoResponse,
         update: UpdateCollection -> CollectionOperationResponse,
         list_collection_aliases: ListCollectionAliasesRequest -> ListAliasesResponse,
         collection_cluster_info: CollectionClusterInfoRequest -> CollectionClusterInfoResponse,

@@ -315,6 +315,21 @@ impl VectorIndex for QdrantIndex {
         }
     }
 
+    async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>> {
+        let failed = |trouble: Trouble| trouble.into_error("list collections");
+        let mut generations = Vec::new();
+        for alias in self.collections.aliases(&self.connection).await.map_err(failed)? {
+            if self.count_points(Scoped::new(alias.clone(), tenant)).await? > 0 {
+                generations.extend(self.collections.generation(&self.connection, &alias).await.map_err(failed)?);
+            }
+        }
+        Ok(generations)
+    }
+
+    async fn drop_scope(&self, scope: &VectorScope) -> Result<()> {
+        self.remove_in_scope(scope, self.scoped(scope)).await
+    }
+
     async fn drop_tenant(&self, tenant: TenantId) -> Result<()> {
         let aliases = self.collections.aliases(&self.connection).await;
         for alias in aliases.map_err(|trouble| trouble.into_error("list collections"))? {

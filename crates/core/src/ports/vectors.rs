@@ -112,7 +112,7 @@ pub trait VectorIndex: Send + Sync {
     /// The ids of every point of a document, for checks and repairs.
     async fn point_ids(&self, scope: &VectorScope, document: DocumentId) -> Result<Vec<ChunkId>>;
 
-    /// The generations in which the tenant has an index, even an empty one, in no order.
+    /// The generations in which the tenant has points, in no order. One whose points were all removed may be among them.
     async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>>;
 
     /// Removes all of a tenant's points in one generation, at once and for good.

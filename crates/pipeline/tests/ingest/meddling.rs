@@ -75,6 +75,7 @@ fn ports_over(world: &World, objects: Arc<dyn ObjectStore>) -> Arc<Ports> {
         embedder: Arc::clone(&ports.embedder),
         chat: None,
         wakeups: Arc::clone(&ports.wakeups),
+        cache: Arc::clone(&ports.cache),
     })
 }
 

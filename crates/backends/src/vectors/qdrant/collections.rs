@@ -7,10 +7,11 @@ use std::{
 };
 
 use qdrant_client::qdrant::{
-    AliasOperations, ChangeAliases, CollectionExistsRequest, CreateAlias, CreateCollection, CreateFieldIndexCollection,
-    Distance, FieldType, HnswConfigDiff, IntegerIndexParams, ListAliasesRequest, PayloadIndexParams,
-    SparseVectorConfig, SparseVectorParams, UuidIndexParams, Value, VectorParams, VectorParamsMap, VectorsConfig,
-    alias_operations::Action, payload_index_params::IndexParams, value::Kind, vectors_config,
+    AliasOperations, ChangeAliases, CollectionConfig, CollectionExistsRequest, CreateAlias, CreateCollection,
+    CreateFieldIndexCollection, Distance, FieldType, GetCollectionInfoRequest, HnswConfigDiff, IntegerIndexParams,
+    ListAliasesRequest, PayloadIndexParams, SparseVectorConfig, SparseVectorParams, UuidIndexParams, Value,
+    VectorParams, VectorParamsMap, VectorsConfig, alias_operations::Action, payload_index_params::IndexParams,
+    value::Kind, vectors_config,
 };
 use uuid::Uuid;
 use vectrion_core::{Result, ports::vectors::Generation};
@@ -31,6 +32,10 @@ const LAYOUT: u32 = 1;
 /// How often and after what time it is looked whether a collection is there that another process makes.
 const MAKING_TRIES: u32 = 20;
 const MAKING_PAUSE: Duration = Duration::from_millis(150);
+
+/// Keys of a collection's metadata.
+const EMBEDDING_MODEL: &str = "embedding_model";
+const CHUNKER: &str = "chunker";
 
 const MAKING: &str = "make a collection";
 
@@ -109,6 +114,20 @@ impl Collections {
         Ok(listed.aliases.into_iter().map(|alias| alias.alias_name).filter(is_ours).collect())
     }
 
+    /// The generation whose points an alias names; none if it is gone, or was not made by us.
+    pub(super) async fn generation(&self, connection: &Connection, alias: &str) -> Result<Option<Generation>, Trouble> {
+        let request = GetCollectionInfoRequest { collection_name: alias.to_owned() };
+        let found = connection.read(|| async { connection.collections().get(request.clone()).await }).await;
+        match found {
+            Ok(response) => {
+                let config = response.result.and_then(|info| info.config);
+                Ok(config.and_then(described).filter(|generation| self.alias(generation) == alias))
+            }
+            Err(trouble) if trouble.is_not_found() => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     async fn make(&self, connection: &Connection, generation: &Generation, alias: &str) -> Result<(), Trouble> {
         let name = format!("{alias}-{LAYOUT}");
         let create = self.description(&name, generation);
@@ -171,10 +190,10 @@ impl Collections {
             sparse_vectors_config: Some(SparseVectorConfig {
                 map: HashMap::from([(SPARSE.to_owned(), SparseVectorParams::default())]),
             }),
-            // For people: what the number in the name stands for.
+            // What the number in the name stands for.
             metadata: HashMap::from([
-                ("embedding_model".to_owned(), text(generation.model.clone())),
-                ("chunker".to_owned(), text(generation.chunker.clone())),
+                (EMBEDDING_MODEL.to_owned(), text(generation.model.clone())),
+                (CHUNKER.to_owned(), text(generation.chunker.clone())),
             ]),
             ..CreateCollection::default()
         }
@@ -184,6 +203,18 @@ impl Collections {
         // A set of ids cannot be left half changed.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The generation that a collection's description tells of.
+fn described(mut config: CollectionConfig) -> Option<Generation> {
+    let mut text = |key| match config.metadata.remove(key)?.kind? {
+        Kind::StringValue(text) => Some(text),
+        _ => None,
+    };
+    let (model, chunker) = (text(EMBEDDING_MODEL)?, text(CHUNKER)?);
+    let vectors_config::Config::ParamsMap(vectors) = config.params?.vectors_config?.config? else { return None };
+    let dimension = usize::try_from(vectors.map.get(DENSE)?.size).ok()?;
+    Some(Generation { model, dimension, chunker })
 }
 
 /// What makes the payload's fields searchable. Links in the graph are made among the points of a tenant, and of a
