@@ -9,6 +9,7 @@ export VECTRION_ASSETS_DIR ?= $(VECTRION_CACHE_DIR)/assets
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 
+.PHONY: up down
 .PHONY: help demo build test lint assets check-rust fmt test-tools samples bench bench-peers bench-readme clean
 
 help: ## list the targets
@@ -22,6 +23,12 @@ build: check-rust assets ## leave target/release/vectrion with all that it needs
 	$(CARGO) build --release --locked --workspace --bins --exclude vectrion-qdrant-standin
 	@scripts/install_assets.sh "$(TARGET)/release"
 	@echo "==> ready: $(TARGET)/release/vectrion"
+
+up: build ## start the distributed profile on this machine: two servers, two workers, and the services (by URL, or from packages)
+	@scripts/up.sh start
+
+down: ## stop what `make up` started; the data stay
+	@scripts/up.sh stop
 
 test: check-rust assets test-tools ## set up what is missing and run all tests
 	@echo "==> building the tests (the first time this takes several minutes)"
