@@ -5,10 +5,11 @@ use std::{pin::Pin, sync::Arc};
 use qdrant_client::qdrant::{
     self as grpc, AliasDescription, ChangeAliases, CollectionDescription, CollectionExists, CollectionExistsRequest,
     CollectionExistsResponse, CollectionOperationResponse, CountPoints, CountResponse, CountResult, CreateCollection,
-    CreateFieldIndexCollection, DeleteCollection, DeletePoints, FacetCounts, FacetResponse, HealthCheckReply,
-    HealthCheckRequest, ListAliasesRequest, ListAliasesResponse, ListCollectionsRequest, ListCollectionsResponse,
-    PointsOperationResponse, QueryPoints, QueryResponse, ScrollPoints, ScrollResponse, UpdateResult, UpdateStatus,
-    UpsertPoints, collections_server::Collections, points_server::Points, qdrant_server::Qdrant,
+    CreateFieldIndexCollection, DeleteCollection, DeletePoints, FacetCounts, FacetResponse, GetCollectionInfoRequest,
+    GetCollectionInfoResponse, HealthCheckReply, HealthCheckRequest, ListAliasesRequest, ListAliasesResponse,
+    ListCollectionsRequest, ListCollectionsResponse, PointsOperationResponse, QueryPoints, QueryResponse, ScrollPoints,
+    ScrollResponse, UpdateResult, UpdateStatus, UpsertPoints, collections_server::Collections, points_server::Points,
+    qdrant_server::Qdrant,
 };
 use tonic::{Request, Response, Status};
 
