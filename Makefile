@@ -34,7 +34,7 @@ test: check-rust assets test-tools ## set up what is missing and run all tests
 	@echo "==> building the tests (the first time this takes several minutes)"
 	$(CARGO) build --locked --workspace --bins --tests --examples
 	@echo "==> running the tests, beside PostgreSQL, RabbitMQ, Redis and an S3 server of their own"
-	scripts/services/run $(CARGO) test --locked --workspace --no-fail-fast
+	scripts/services/run scripts/test.sh
 
 lint: check-rust ## formatting, clippy, documentation, contract, dependencies
 	@scripts/lint.sh

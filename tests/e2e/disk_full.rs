@@ -19,7 +19,7 @@ async fn below_the_floor_an_upload_is_refused_and_leaves_nothing() {
     let client = app.operator().await;
     let status = client.try_upload(header("a.txt"), TEXT).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "STORAGE_FULL"));
-    assert!(client.list().await.is_empty() && app.objects().is_empty(), "{:?}", app.objects());
+    assert!(client.list().await.is_empty() && app.objects().await.is_empty(), "{:?}", app.objects().await);
     assert!(client.search("rye").await.is_empty(), "questions are answered all the same");
     app.stop().await;
 }

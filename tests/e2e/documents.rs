@@ -156,7 +156,7 @@ async fn a_deleted_document_leaves_nothing_behind() {
     client.gone(&document.document_id).await;
     let status = client.get(&document.document_id).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "DOCUMENT_NOT_FOUND"));
-    assert!(app.objects().is_empty(), "{:?}", app.objects());
+    assert!(app.objects().await.is_empty(), "{:?}", app.objects().await);
     let left = answer().await;
     assert!(left.passages.is_empty() && !left.text.contains("eleven"), "{left:?}");
 

@@ -1,6 +1,9 @@
-//! A server in this process with a data directory of its own, and clients of it.
+//! A server in this process with a data directory of its own, and clients of it. On the distributed profile a worker runs
+//! beside it, on services that they share.
 
 pub mod client;
+mod database;
+mod home;
 pub mod process;
 pub mod shared;
 
@@ -10,13 +13,13 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use vectrion_runtime::{App, Config, Sources};
+use vectrion_core::ports::objects::ObjectKey;
+use vectrion_runtime::{App, Config, Sources, Worker};
 use vectrion_server::{Server, ServerInfo, UseCases};
 
-pub use self::{client::Client, process::Process};
+pub use self::{client::Client, home::Home, process::Process};
 
 /// Longest time that anything in a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,27 +28,34 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct TestApp {
     pub app: App,
     pub url: String,
-    data: TempDir,
+    home: Home,
+    worker: Option<Worker>,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), vectrion_server::ServeError>>,
     background: JoinSet<()>,
 }
 
 impl TestApp {
-    /// The embedded profile.
+    /// The profile of this run, with its defaults.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// The embedded profile with some settings changed.
+    /// The same with some settings changed.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::start_in(tempfile::tempdir().expect("a directory"), settings).await
+        Self::start_in(Home::new().await, settings).await
     }
 
     /// The same, on a data directory that is there already.
-    pub async fn start_in(data: TempDir, settings: &[(&str, &str)]) -> Self {
+    pub async fn start_in(home: Home, settings: &[(&str, &str)]) -> Self {
         install_crypto();
-        let config = config(data.path(), settings);
+        let services = home.settings();
+        let services = services.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let settings: Vec<_> = services.chain(settings.iter().copied()).collect();
+        let config = config(home.path(), &settings);
+        if home.is_distributed() {
+            vectrion_runtime::migrate(&config).await.expect("the database is brought up to date");
+        }
         let app = App::start(&config).await.expect("the app starts");
         let use_cases = UseCases {
             ingestion: Arc::clone(&app.ingestion),
@@ -62,14 +72,21 @@ impl TestApp {
         let server = Server::bind(settings, use_cases, info).await.expect("the server binds");
         let url = server.url();
         let stop = CancellationToken::new();
-        let background = app.run_background(&stop);
+        let mut background = app.run_background(&stop);
+        let mut worker = None;
+        if home.is_distributed() {
+            let started = Worker::start(&config).await.expect("the worker starts");
+            let mut tasks = started.run(&stop);
+            background.spawn(async move { while tasks.join_next().await.is_some() {} });
+            worker = Some(started);
+        }
         let serving = tokio::spawn(server.serve(stop.clone()));
-        Self { app, url, data, stop, serving, background }
+        Self { app, url, home, worker, stop, serving, background }
     }
 
     /// Secret of the operator's key of the tenant `default`.
     pub fn operator_key(&self) -> String {
-        vectrion_runtime::data_dir::read_admin_key(self.data.path()).expect("admin.key")
+        vectrion_runtime::data_dir::read_admin_key(self.home.path()).expect("admin.key")
     }
 
     /// A client with the operator's key.
@@ -83,13 +100,21 @@ impl TestApp {
         Client::connect(&self.url, &secret).await
     }
 
-    /// Files below the directory of objects.
-    pub fn objects(&self) -> Vec<PathBuf> {
-        objects(self.data.path())
+    /// Keys of all objects; on the embedded profile also what else is in their directory.
+    pub async fn objects(&self) -> Vec<String> {
+        if !self.home.is_distributed() {
+            return objects(self.home.path()).iter().map(|path| path.display().to_string()).collect();
+        }
+        let mut keys = Vec::new();
+        for prefix in ["tenants/", "removals/"] {
+            let found = self.app.ports.objects.list(&ObjectKey::from_listing(prefix.to_owned())).await;
+            keys.extend(found.expect("a listing").into_iter().map(|object| object.key.as_str().to_owned()));
+        }
+        keys
     }
 
     /// Stops the server as SIGTERM does, checks that no job is left over, and gives the data directory back.
-    pub async fn stop(mut self) -> TempDir {
+    pub async fn stop(mut self) -> Home {
         let idle = async {
             loop {
                 let depths = self.app.ports.jobs.queue_depths().await.expect("the queues");
@@ -107,8 +132,11 @@ impl TestApp {
             .expect("it does not panic")
             .expect("it ends well");
         while self.background.join_next().await.is_some() {}
+        if let Some(worker) = self.worker {
+            worker.close().await;
+        }
         self.app.close().await;
-        self.data
+        self.home
     }
 }
 

@@ -74,6 +74,7 @@ impl Process {
     ) -> Self {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let port = port.unwrap_or_else(free);
+        std::fs::create_dir_all(directory).expect("a directory");
         let mut command = Command::new(program);
         command
             .current_dir(directory)
