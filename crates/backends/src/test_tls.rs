@@ -18,11 +18,11 @@ pub(crate) struct TlsService {
 impl TlsService {
     /// Starts the service of this name in `scripts/services`.
     pub(crate) fn start(name: &'static str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let output = script(name, "start", directory.path()).output().unwrap();
+        let directory = tempfile::tempdir().expect("a directory");
+        let output = script(name, "start", directory.path()).output().expect("the script runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let out = String::from_utf8(output.stdout).unwrap();
-        let (_, url) = out.trim().strip_prefix("export ").and_then(|line| line.split_once('=')).unwrap();
+        let out = String::from_utf8(output.stdout).expect("UTF-8");
+        let (_, url) = out.trim().strip_prefix("export ").and_then(|line| line.split_once('=')).expect("an address");
         Self { name, directory, url: url.to_owned() }
     }
 

@@ -1,6 +1,6 @@
 //! A Qdrant server, reached by gRPC.
 //!
-//! All tenants of a generation share a collection; every request is made from a [`scoped::Scoped`], which has the tenant
+//! All tenants of a generation share a collection; every request is made from a `scoped::Scoped`, which has the tenant
 //! in it. Every change is waited for (`wait=true`) and ordered (`strong`): when it is confirmed it is in the server's
 //! write-ahead log and in what is searched, on every replica that is in service. So `flush` has nothing left to do. The
 //! server writes its log without waiting for the disk: what it confirmed survives its death, and a loss of power as far
