@@ -2,14 +2,18 @@
 //!
 //! Three steps run beside each other, so that the model never waits for the database or the index: chunks are read a
 //! window ahead and batched by length, two batches are with the model, and what it returned is written.
+//!
+//! A long document is no single throw: what was written is made durable every so many points, and a later try, in whatever
+//! process, embeds what is missing.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures::{SinkExt as _, Stream, StreamExt as _, channel::mpsc};
 use vectrion_core::{
     Error, ErrorKind, Result,
     chunk::Chunk,
     document::{Document, Progress},
+    ids::ChunkId,
     job::Lease,
     ports::{
         models::EmbedInput,
@@ -26,6 +30,8 @@ const WINDOW: u32 = 256;
 const IN_MODEL: usize = 2;
 /// Points that are written at once, unless one batch has more.
 const WRITE: usize = 64;
+/// Points after which what was written is made durable: what the death of a process costs at the most.
+const CHECKPOINT: usize = 1024;
 /// Tries of one batch within a try of the job, so that a hiccup of the model does not cost what was embedded before.
 const BATCH_TRIES: u32 = 3;
 /// The longest wait for the model that a try of the job makes by itself.
@@ -44,18 +50,15 @@ impl Stages {
         if total == 0 {
             return Err(Error::precondition("NO_TEXT", "the document holds no text that could be indexed"));
         }
-        hold.progress(|progress| *progress = Progress { chunks_total: total, chunks_done: 0, ..document.progress });
-
         let scope = self.ports.vector_scope(document.tenant);
-        // Points of an earlier try may be of other chunks, or not durable: they make room for those of this one.
-        if self.points(&scope, &document).await? > 0 {
-            self.ports.vectors.delete_version(&scope, document.version_id).await?;
-        }
+        let held = self.held(&scope, &document).await?;
+        let chunks_done = u32::try_from(held.len()).unwrap_or(u32::MAX);
+        hold.progress(|progress| *progress = Progress { chunks_total: total, chunks_done, ..document.progress });
 
         let (batches_in, batches_out) = mpsc::channel(IN_MODEL);
         let (points_in, points_out) = mpsc::channel(IN_MODEL);
         tokio::try_join!(
-            self.read(&document, batches_in),
+            self.read(&document, &held, batches_in),
             self.embed_batches(&document, batches_out, points_in),
             self.write(&scope, points_out, hold),
         )?;
@@ -77,15 +80,50 @@ impl Stages {
         Ok(counts.first().copied().unwrap_or(0))
     }
 
+    /// Chunks whose points an earlier try has written. A chunk's id stands for its text, and the scope for the model: its
+    /// point would come out the same. If there are points of anything else, all make room.
+    async fn held(&self, scope: &VectorScope, document: &Document) -> Result<HashSet<ChunkId>> {
+        let points = self.points(scope, document).await?;
+        if points == 0 {
+            return Ok(HashSet::new());
+        }
+        let mut held = HashSet::new();
+        let listed: HashSet<_> = self.ports.vectors.point_ids(scope, document.id).await?.into_iter().collect();
+        let mut next = 0;
+        while let Some(window) = self.window(document, next).await? {
+            next = window.last().map_or(next, |last| last.ordinal) + 1;
+            held.extend(window.iter().map(|chunk| chunk.id).filter(|id| listed.contains(id)));
+        }
+        if held.len() as u64 == points {
+            tracing::info!(points, chunks = document.chunk_count, "going on where an earlier try ended");
+            return Ok(held);
+        }
+        self.ports.vectors.delete_version(scope, document.version_id).await?;
+        Ok(HashSet::new())
+    }
+
+    /// Chunks from this one on; none at the end.
+    async fn window(&self, document: &Document, from: u32) -> Result<Option<Vec<Chunk>>> {
+        if from >= document.chunk_count {
+            return Ok(None);
+        }
+        let window = self.ports.catalog.chunks_from(document.tenant, document.version_id, from, WINDOW).await?;
+        // Fewer chunks than the version says to have: the count at the end does not come out right.
+        Ok(Some(window).filter(|window| !window.is_empty()))
+    }
+
     /// Reads the chunks window by window and hands them on in batches of about equal length.
-    async fn read(&self, document: &Document, mut batches: mpsc::Sender<Vec<Chunk>>) -> Result<()> {
+    async fn read(
+        &self,
+        document: &Document,
+        held: &HashSet<ChunkId>,
+        mut batches: mpsc::Sender<Vec<Chunk>>,
+    ) -> Result<()> {
         let size = self.ports.embedder.batch_size().max(1);
         let mut next = 0;
-        while next < document.chunk_count {
-            let window = self.ports.catalog.chunks_from(document.tenant, document.version_id, next, WINDOW).await?;
-            // Fewer chunks than the version says to have: the count at the end does not come out right.
-            let Some(last) = window.last() else { break };
-            next = last.ordinal + 1;
+        while let Some(mut window) = self.window(document, next).await? {
+            next = window.last().map_or(next, |last| last.ordinal) + 1;
+            window.retain(|chunk| !held.contains(&chunk.id));
             for batch in by_length(window, size) {
                 if batches.send(batch).await.is_err() {
                     // The model's side has ended with an error, which is the one to report.
@@ -160,17 +198,24 @@ impl Stages {
         hold: &Hold,
     ) -> Result<()> {
         let mut waiting: Vec<Point> = Vec::with_capacity(WRITE);
+        let mut since_checkpoint = 0;
         loop {
             let batch = batches.next().await;
             let ended = batch.is_none();
             waiting.extend(batch.into_iter().flatten());
             if waiting.len() >= WRITE || (ended && !waiting.is_empty()) {
                 let points = std::mem::replace(&mut waiting, Vec::with_capacity(WRITE));
-                let written = u32::try_from(points.len()).unwrap_or(u32::MAX);
+                let count = points.len();
                 hold.check()?;
                 self.ports.vectors.upsert(scope, points).await?;
-                hold.progress(|progress| progress.chunks_done += written);
+                hold.progress(|progress| progress.chunks_done += u32::try_from(count).unwrap_or(u32::MAX));
                 step!("embed::upserted");
+                since_checkpoint += count;
+                if since_checkpoint >= CHECKPOINT {
+                    self.ports.vectors.flush(scope).await?;
+                    since_checkpoint = 0;
+                    step!("embed::checkpoint");
+                }
             }
             if ended {
                 return Ok(());

@@ -108,7 +108,28 @@ async fn batches_keep_the_model_busy_and_a_hiccup_costs_one_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_of_an_earlier_try_are_replaced() {
+async fn a_later_try_embeds_what_an_earlier_one_left() {
+    let world = World::new().await;
+    for _ in 0..200 {
+        world.embedder.faults.push(Fault::None);
+    }
+    // Two batches are with the model, and three failures in a row end the try.
+    for _ in 0..6 {
+        world.embedder.faults.push(Fault::Error(Error::unavailable("MODEL_UNAVAILABLE", "down for long")));
+    }
+    let view = world.ingest("a.txt", &paragraphs(900)).await;
+    assert_eq!((view.document.chunk_count, view.vector_count), (900, 900));
+    let filter = JobFilter { stages: vec![Stage::EmbedDocument], ..JobFilter::default() };
+    let jobs = world.ports.jobs.list_jobs(world.tenant, &filter, &PageRequest::first()).await.expect("jobs").items;
+    assert_eq!(jobs[0].attempts, 2);
+    let embedded: usize = world.embedder.batches().iter().sum();
+    // 800 passages were embedded before the fault, and all but the last that were not yet written stay.
+    assert!((900..1100).contains(&embedded), "{embedded}");
+    world.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn points_of_anything_else_are_replaced() {
     let world = World::new().await;
     let (view, _) = world.upload("a.txt", &paragraphs(5)).await.expect("an upload");
     assert!(world.step().await, "processed");
