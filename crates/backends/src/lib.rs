@@ -24,7 +24,5 @@ pub mod free_space;
 pub mod objects;
 #[cfg(test)]
 mod test_process;
-#[cfg(all(test, any(feature = "redis", feature = "s3")))]
-mod test_tls;
 pub mod vectors;
 pub mod wakeups;

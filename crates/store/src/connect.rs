@@ -1,5 +1,6 @@
 //! Connections: one writer and several readers on SQLite, one pool on PostgreSQL.
 
+mod first;
 mod postgres;
 mod sqlite;
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod fault_proxy;
 pub mod openai;
 pub mod pdf;
 pub mod services;
+pub mod tls_service;
 pub mod tokenizer;
 
 pub use assets::assets_dir;

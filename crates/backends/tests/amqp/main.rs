@@ -5,6 +5,7 @@
 
 mod faults;
 mod opening;
+mod tls;
 mod wire;
 
 use lapin::{Channel, Connection, ConnectionProperties};

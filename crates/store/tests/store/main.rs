@@ -6,4 +6,5 @@
 mod postgres;
 mod sqlite;
 mod tenancy;
+mod tls;
 mod traces;

@@ -9,13 +9,11 @@ use vectrion_testkit::{
     conformance::cache::{a_key, suite},
     fault_proxy::{Fault, FaultProxy},
     services::{Service, address},
+    tls_service::TlsService,
 };
 
 use super::*;
-use crate::{
-    test_process::{self, Child},
-    test_tls::TlsService,
-};
+use crate::test_process::{self, Child};
 
 const LONG: Duration = Duration::from_secs(60);
 /// Within which a cache heals when its server is back: the longest pause between two tries to connect, and the pause after

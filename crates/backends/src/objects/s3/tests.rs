@@ -11,13 +11,11 @@ use vectrion_testkit::{
     conformance::objects::{content, suite},
     fault_proxy::{Fault, FaultProxy},
     services::address,
+    tls_service::TlsService,
 };
 
 use super::*;
-use crate::{
-    test_process::{self, Child},
-    test_tls::TlsService,
-};
+use crate::test_process::{self, Child};
 
 /// Larger than an object that is written in one request, by some parts.
 const LARGE: usize = 20 << 20;

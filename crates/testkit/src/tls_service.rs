@@ -8,26 +8,33 @@ use std::{
 use tempfile::TempDir;
 
 /// It is stopped when this is dropped.
-pub(crate) struct TlsService {
+#[derive(Debug)]
+pub struct TlsService {
     name: &'static str,
     directory: TempDir,
     /// Its address.
-    pub(crate) url: String,
+    pub url: String,
 }
 
 impl TlsService {
     /// Starts the service of this name in `scripts/services`.
-    pub(crate) fn start(name: &'static str) -> Self {
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(name: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let output = script(name, "start", directory.path()).output().expect("the script runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let out = String::from_utf8(output.stdout).expect("UTF-8");
-        let (_, url) = out.trim().strip_prefix("export ").and_then(|line| line.split_once('=')).expect("an address");
-        Self { name, directory, url: url.to_owned() }
+        let first = out.lines().next().expect("an address");
+        let (_, url) = first.strip_prefix("export ").and_then(|line| line.split_once('=')).expect("an address");
+        Self { name, directory, url: url.trim_matches('\'').to_owned() }
     }
 
     /// The certificate of its authority, in PEM.
-    pub(crate) fn authority(&self) -> PathBuf {
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
         self.directory.path().join("tls/ca.pem")
     }
 }
