@@ -7,6 +7,7 @@
 mod ddl;
 mod m20261121_000001_initial;
 mod m20261121_000002_outbox;
+mod m20261121_000003_jobs;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, async_trait,
@@ -20,7 +21,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_initial::Migration), Box::new(m20261121_000002_outbox::Migration)]
+        vec![
+            Box::new(m20261121_000001_initial::Migration),
+            Box::new(m20261121_000002_outbox::Migration),
+            Box::new(m20261121_000003_jobs::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod answers;
+mod cancel;
 mod command_line;
 mod disk_full;
 mod documents;
 mod examples;
 mod identity;
+mod operations;
 mod processes;
 mod queue;
 mod support;

@@ -4,6 +4,7 @@
 pub mod client;
 mod database;
 mod home;
+pub mod installation;
 pub mod process;
 pub mod shared;
 

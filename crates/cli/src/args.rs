@@ -1,8 +1,12 @@
 //! The command line.
 
+mod dead_letters;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::dead_letters::{DeadLetterFilterArgs, DeadLettersCommand};
 
 const AFTER: &str = "\
 Exit status: 0 all went well; 1 something failed; 2 wrong arguments; 3 the server cannot be reached;
@@ -260,6 +264,12 @@ pub(crate) enum DocumentsCommand {
         /// Its id.
         id: String,
     },
+    /// Call off the work on documents that are neither indexed nor failed, and wait until it has ended.
+    Cancel {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
     /// Delete documents with everything that belongs to them.
     Delete {
         /// Their ids.
@@ -340,6 +350,17 @@ pub(crate) enum AdminCommand {
     Jobs(JobsCommand),
     /// List the processes that run jobs.
     Workers,
+    /// Show what waits, runs and has ended of late, by stage.
+    Queues {
+        /// Go on showing it, whenever it changes, until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+        /// With --watch: milliseconds between two looks at the most.
+        #[arg(long, value_name = "MS", default_value_t = 5000)]
+        interval_ms: i32,
+        #[command(flatten)]
+        tenant: TenantArg,
+    },
     /// Jobs that were given up.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -456,37 +477,8 @@ pub(crate) enum JobsCommand {
         #[command(flatten)]
         tenant: TenantArg,
     },
-    /// Show a job.
+    /// Show a job and its tries.
     Show {
-        /// Its id.
-        id: String,
-        #[command(flatten)]
-        tenant: TenantArg,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeadLettersCommand {
-    /// List dead letters, newest first.
-    List {
-        /// Only with this reason.
-        #[arg(long)]
-        reason: Option<String>,
-        /// Dead letters at the most.
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        limit: usize,
-        #[command(flatten)]
-        tenant: TenantArg,
-    },
-    /// Show a dead letter.
-    Show {
-        /// Its id.
-        id: String,
-        #[command(flatten)]
-        tenant: TenantArg,
-    },
-    /// Run its job again.
-    Replay {
         /// Its id.
         id: String,
         #[command(flatten)]

@@ -161,6 +161,48 @@ pub struct Job {
     pub start_time: Option<Timestamp>,
     /// When it reached a final state.
     pub end_time: Option<Timestamp>,
+    /// The tries that have ended, oldest first; the last [`JobTry::KEPT`] of them.
+    pub history: Vec<JobTry>,
+}
+
+/// A try of a job that has ended. Stored as JSON with its job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobTry {
+    /// Who made it.
+    pub worker: WorkerId,
+    /// When it began.
+    pub start_time: Timestamp,
+    /// When it ended, or was found to have ended.
+    pub end_time: Timestamp,
+    /// How it ended.
+    pub outcome: TryOutcome,
+    /// Stable reason, if it was no success.
+    pub reason: Option<String>,
+}
+
+impl JobTry {
+    /// Tries of a job that are remembered.
+    pub const KEPT: usize = 20;
+}
+
+/// How a try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TryOutcome {
+    /// The job is done.
+    Succeeded,
+    /// It failed, and another follows.
+    Retried,
+    /// Something kept it from being done, such as a full disk; another follows.
+    PutOff,
+    /// Its process was ending; another follows.
+    Released,
+    /// Its process died; another follows.
+    Interrupted,
+    /// It failed, and the job was given up.
+    Failed,
+    /// The job was called off.
+    Cancelled,
 }
 
 /// The right to work on a job until it expires. Every write made under it is refused once another worker has claimed
@@ -198,6 +240,23 @@ pub struct DeadLetter {
     pub create_time: Timestamp,
 }
 
+/// Why jobs were given up: stage and reason, with those that ended so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterCause {
+    /// Stage that failed.
+    pub stage: Stage,
+    /// Stable reason.
+    pub reason: String,
+    /// Dead letters of it.
+    pub count: u64,
+    /// When the first of them was written.
+    pub first_time: Timestamp,
+    /// When the last one was.
+    pub last_time: Timestamp,
+    /// The last one.
+    pub example: DeadLetter,
+}
+
 /// A process that runs jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
@@ -210,9 +269,24 @@ pub struct Worker {
     /// Whether it is winding down.
     pub draining: bool,
     /// Jobs whose lease it holds.
-    pub current_jobs: Vec<JobId>,
+    pub current_jobs: Vec<CurrentJob>,
     /// When it started.
     pub start_time: Timestamp,
     /// When it was last heard of.
     pub heartbeat_time: Timestamp,
+}
+
+/// A job that a worker has in hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrentJob {
+    /// Job.
+    pub id: JobId,
+    /// Owner of the document.
+    pub tenant: TenantId,
+    /// Document.
+    pub document: DocumentId,
+    /// Stage.
+    pub stage: Stage,
+    /// When the try began.
+    pub start_time: Timestamp,
 }

@@ -1,15 +1,19 @@
 //! Tenants, collections, keys, jobs, dead letters, workers.
 
 mod collections;
+mod dead_letters;
 mod keys;
 mod names;
+mod queues;
 mod tenants;
 mod work;
 
 pub(crate) use self::tenants::finish_removals;
+pub use self::{dead_letters::Handled, queues::QueueStream};
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use vectrion_core::{
     Error, Result,
     ids::TenantId,
@@ -27,13 +31,14 @@ pub struct TenantRef(pub String);
 pub struct Administration {
     ports: Arc<Ports>,
     identity: Arc<Identity>,
+    queue_watches: Arc<Semaphore>,
 }
 
 impl Administration {
     /// Over these ports.
     #[must_use]
     pub fn new(ports: Arc<Ports>, identity: Arc<Identity>) -> Self {
-        Self { ports, identity }
+        Self { ports, identity, queue_watches: Arc::new(Semaphore::new(queues::MAX_WATCHES)) }
     }
 
     /// The tenant that a call is about.

@@ -47,7 +47,8 @@ enum Done {
     Processed(ProcessedVersion),
     Embedded,
     Deleted,
-    /// The document is being deleted, or searches see a higher version: there is nothing left to do.
+    /// The document is being deleted, its work was called off, or searches see a higher version: there is nothing left
+    /// to do.
     Gone,
 }
 
@@ -110,7 +111,7 @@ impl Stages {
         match lease.job.payload.stage() {
             Stage::ProcessDocument => self.process(lease, hold).await,
             Stage::EmbedDocument => self.embed(lease, hold).await,
-            Stage::DeleteDocument => self.delete(lease).await,
+            Stage::DeleteDocument => self.delete(lease, hold).await,
         }
     }
 

@@ -6,12 +6,14 @@ mod documents;
 mod jobs;
 mod metadata;
 mod passages;
+mod queues;
 mod values;
 
 pub(crate) use self::{
     admin::{api_key, collection, server_info, tenant},
     answers::{answer_event, retrieved, stored_answer},
     documents::{chunk, document, page_info, upload, uploaded, watch_event},
-    jobs::{dead_letter, job, worker},
-    values::{page, size},
+    jobs::{dead_letter, dead_letter_cause, job, job_with_history, worker},
+    queues::queues,
+    values::{page, size, time},
 };

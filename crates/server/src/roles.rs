@@ -74,6 +74,7 @@ pub(crate) static RULES: &[Rule] = &[
     rule(INGESTION, "ListChunks", USER, Pace::Unary),
     rule(INGESTION, "ListPages", USER, Pace::Unary),
     rule(INGESTION, "GetDocumentContent", USER, Pace::Stream),
+    rule(INGESTION, "CancelDocument", EDITOR, Pace::Unary),
     rule(QUERY, "Retrieve", USER, Pace::Unary),
     rule(QUERY, "Answer", USER, Pace::Stream),
     rule(QUERY, "ResumeAnswer", USER, Pace::Stream),
@@ -101,6 +102,11 @@ pub(crate) static RULES: &[Rule] = &[
     rule(ADMIN, "GetDeadLetter", TENANT_ADMIN, Pace::Unary),
     rule(ADMIN, "ReplayDeadLetter", TENANT_ADMIN, Pace::Unary),
     rule(ADMIN, "GetServerInfo", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "ListDeadLetterCauses", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "ReplayDeadLetters", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "PurgeDeadLetters", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "ListQueues", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "WatchQueues", TENANT_ADMIN, Pace::Watch),
     rule("grpc.health.v1.Health", "Check", Access::Public, Pace::Unary),
     rule("grpc.health.v1.Health", "Watch", Access::Public, Pace::Watch),
     rule("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", USER, Pace::Watch),
@@ -163,6 +169,7 @@ mod tests {
         IngestionService/ListChunks u e a o
         IngestionService/ListPages u e a o
         IngestionService/GetDocumentContent u e a o
+        IngestionService/CancelDocument e a o
         QueryService/Retrieve u e a o
         QueryService/Answer u e a o
         QueryService/ResumeAnswer u e a o
@@ -190,6 +197,11 @@ mod tests {
         AdminService/GetDeadLetter a o
         AdminService/ReplayDeadLetter a o
         AdminService/GetServerInfo a o
+        AdminService/ListDeadLetterCauses a o
+        AdminService/ReplayDeadLetters a o
+        AdminService/PurgeDeadLetters a o
+        AdminService/ListQueues a o
+        AdminService/WatchQueues a o
     ";
 
     /// Every RPC of the descriptor set as (service, method, client streams, server streams).

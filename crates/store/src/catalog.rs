@@ -1,6 +1,7 @@
 //! Documents, versions, pages and chunks.
 
 pub(crate) mod admission;
+mod cancel;
 pub(crate) mod change;
 pub(crate) mod chunk_rows;
 mod conditions;
@@ -71,6 +72,10 @@ impl Catalog for Store {
 
     async fn retry(&self, tenant: TenantId, id: DocumentId, job: JobId, trace_id: &str) -> Result<Document> {
         Ok(retry::retry(self, tenant, id, job, trace_id).await?)
+    }
+
+    async fn cancel_work(&self, tenant: TenantId, id: DocumentId) -> Result<Document> {
+        Ok(cancel::cancel(self, tenant, id).await?)
     }
 
     async fn list_chunks(

@@ -2,14 +2,16 @@
 
 pub(crate) mod claim;
 mod commit;
-mod dead_letters;
+pub(crate) mod dead_letters;
 mod deletion;
 mod depth;
 mod ending;
-mod lease;
+mod history;
+pub(crate) mod lease;
 mod lists;
 pub(crate) mod queue;
 mod reaping;
+pub(crate) mod status;
 mod workers;
 
 use std::time::Duration;
@@ -19,9 +21,9 @@ use vectrion_core::{
     Error, Result,
     document::{Document, Failure, Progress},
     ids::{DeadLetterId, JobId, TenantId, VersionId, WorkerId},
-    job::{DeadLetter, Job, Lease, Stage, Worker},
+    job::{DeadLetter, DeadLetterCause, Job, Lease, Stage, Worker},
     page::{Page, PageRequest},
-    ports::jobs::{JobFilter, Jobs, ProcessedVersion, QueueDepth},
+    ports::jobs::{DeadLetterFilter, DeadLetterSelection, JobFilter, Jobs, ProcessedVersion, QueueDepth, QueueStatus},
 };
 
 use crate::Store;
@@ -34,6 +36,10 @@ impl Jobs for Store {
 
     async fn heartbeat(&self, lease: &Lease, lease_for: Duration, progress: Option<Progress>) -> Result<()> {
         Ok(lease::extend(self, lease, lease_for, progress).await?)
+    }
+
+    async fn check_work(&self, lease: &Lease) -> Result<()> {
+        Ok(lease::check_work(self.reader(), lease).await?)
     }
 
     async fn job_document(&self, lease: &Lease) -> Result<Option<Document>> {
@@ -99,10 +105,32 @@ impl Jobs for Store {
     async fn list_dead_letters(
         &self,
         tenant: TenantId,
-        reason: Option<&str>,
+        filter: &DeadLetterFilter,
         page: &PageRequest,
     ) -> Result<Page<DeadLetter>> {
-        Ok(dead_letters::list(self.reader(), tenant, reason, page).await?)
+        Ok(dead_letters::list(self.reader(), tenant, filter, page).await?)
+    }
+
+    async fn dead_letter_causes(
+        &self,
+        tenant: TenantId,
+        filter: &DeadLetterFilter,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterCause>> {
+        Ok(dead_letters::causes(&self.snapshot().await?, tenant, filter, limit).await?)
+    }
+
+    async fn select_dead_letters(
+        &self,
+        tenant: TenantId,
+        selection: &DeadLetterSelection,
+        limit: u32,
+    ) -> Result<(Vec<DeadLetterId>, u64)> {
+        Ok(dead_letters::select(&self.snapshot().await?, tenant, selection, limit).await?)
+    }
+
+    async fn purge_dead_letters(&self, tenant: TenantId, ids: &[DeadLetterId]) -> Result<u64> {
+        Ok(dead_letters::purge(self, tenant, ids).await?)
     }
 
     async fn dead_letter(&self, tenant: TenantId, id: DeadLetterId) -> Result<Option<DeadLetter>> {
@@ -131,6 +159,10 @@ impl Jobs for Store {
 
     async fn tenant_queue_depths(&self, tenant: TenantId) -> Result<Vec<QueueDepth>> {
         Ok(depth::tenant_queues(self.reader(), tenant).await?)
+    }
+
+    async fn queue_statuses(&self, tenant: Option<TenantId>) -> Result<Vec<QueueStatus>> {
+        Ok(status::queues(self, tenant).await?)
     }
 
     async fn purge_jobs(&self, keep_ms: i64) -> Result<u64> {

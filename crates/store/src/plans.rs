@@ -7,12 +7,13 @@ use vectrion_core::{
     job::Stage,
     metadata::{MetadataCondition, MetadataTest, MetadataValue},
     page::PageRequest,
+    ports::jobs::DeadLetterFilter,
     search::SearchFilter,
 };
 
 use crate::{
     catalog::{history, lists, search},
-    jobs::claim,
+    jobs::{claim, dead_letters, status},
     test_database::database,
 };
 
@@ -112,5 +113,19 @@ async fn a_named_document_is_looked_up() {
         let query = lists::documents_query(store.backend(), tenant(), &filter, order, None, &PageRequest::first());
         let plan = query.expect("a query").plan(store.reader()).await;
         assert!(!plan.contains("documents_create_time") && !plan.contains("SCAN"), "{filter:?}\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_of_the_queues_reads_indexes_alone() {
+    let (store, _directory) = database().await;
+    for whose in [None, Some(tenant())] {
+        let plan = status::ended(whose, 9).plan(store.reader()).await;
+        assert!(plan.contains("USING COVERING INDEX jobs_rates (end_time>?"), "{plan}");
+    }
+    let filter = DeadLetterFilter { reason: Some("NO_LUCK".to_owned()), ..Default::default() };
+    for filter in [DeadLetterFilter::default(), filter] {
+        let plan = dead_letters::causes_query(store.backend(), tenant(), &filter, 9).plan(store.reader()).await;
+        assert!(plan.contains("USING COVERING INDEX dead_letters_cause (tenant_id=?"), "{plan}");
     }
 }

@@ -32,6 +32,17 @@ impl Home {
         Self { directory: tempfile::tempdir().expect("a directory"), installation }
     }
 
+    /// A new one, on the embedded profile whatever this run is on.
+    pub fn embedded() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory"), installation: None }
+    }
+
+    /// A new one, on the distributed profile whatever this run is on. None if there are no services to test on.
+    pub async fn distributed() -> Option<Self> {
+        let installation = Installation { database: Database::new().await? };
+        Some(Self { installation: Some(installation), ..Self::embedded() })
+    }
+
     pub fn path(&self) -> &Path {
         self.directory.path()
     }

@@ -122,6 +122,11 @@ impl Process {
         Client::connect(&self.url, &self.operator_key()).await
     }
 
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic").clone()

@@ -1,7 +1,9 @@
 //! `vectrion admin`.
 
 mod collections;
+mod dead_letters;
 mod jobs;
+mod queues;
 mod tenants;
 
 use vectrion::client::Client;
@@ -21,7 +23,13 @@ pub(crate) async fn run(client: &Client, output: &Output, command: AdminCommand)
         AdminCommand::Tenants(command) => tenants::run(client, output, command).await,
         AdminCommand::Collections(command) => collections::run(client, output, command).await,
         AdminCommand::Jobs(command) => jobs::run(client, output, command).await,
-        AdminCommand::DeadLetters(command) => jobs::dead_letters(client, output, command).await,
+        AdminCommand::DeadLetters(command) => dead_letters::run(client, output, command).await,
+        AdminCommand::Queues { watch: false, tenant, .. } => {
+            queues::list(client, output, tenant.tenant.unwrap_or_default()).await
+        }
+        AdminCommand::Queues { watch: true, interval_ms, tenant } => {
+            queues::watch(client, output, tenant.tenant.unwrap_or_default(), interval_ms).await
+        }
         AdminCommand::Workers => {
             let response = client.admin().list_workers(ListWorkersRequest {}).await?.into_inner();
             for worker in &response.workers {
@@ -38,14 +46,19 @@ pub(crate) async fn run(client: &Client, output: &Output, command: AdminCommand)
 
 fn describe_worker(worker: &Worker) -> String {
     let state = worker.state().as_str_name().trim_start_matches("WORKER_STATE_").to_lowercase();
-    format!(
+    let mut lines = vec![format!(
         "{}  {state}  {}  {}  since {}, heard of {}",
         worker.worker_id,
         worker.stages.join(","),
         output::counted(worker.current_jobs.len(), "job"),
         output::time(worker.start_time.as_ref()),
         output::time(worker.heartbeat_time.as_ref()),
-    )
+    )];
+    lines.extend(worker.jobs.iter().map(|job| {
+        let since = output::time(job.start_time.as_ref());
+        format!("  {}  {:<16}  document {}  since {since}", job.job_id, job.stage, job.document_id)
+    }));
+    lines.join("\n")
 }
 
 fn describe_info(info: &GetServerInfoResponse) -> String {

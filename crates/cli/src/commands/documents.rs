@@ -1,5 +1,7 @@
 //! `vectrion documents`.
 
+mod cancel;
+
 use std::io::{IsTerminal as _, Write as _};
 
 use tokio::io::AsyncWriteExt as _;
@@ -69,6 +71,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: DocumentsComm
             let response = client.ingestion().retry_document(request).await?;
             output.message("Document", &response.into_inner().document.unwrap_or_default(), describe)
         }
+        DocumentsCommand::Cancel { ids } => cancel::run(client, output, ids).await,
         DocumentsCommand::Delete { ids, yes } => delete(client, output, ids, yes).await,
     }
 }

@@ -168,9 +168,16 @@ pub trait Catalog: Send + Sync {
         trace_id: &str,
     ) -> Result<Document>;
 
-    /// Queues the failed stage of the newest version again with fresh tries, and removes its dead letter. A document
-    /// that has not failed is `FAILED_PRECONDITION`, reason `DOCUMENT_NOT_FAILED`.
+    /// Queues the failed stage of the newest version again with fresh tries, and removes its dead letters. Without chunks
+    /// to embed, because they were removed or are about to be, that is `process_document`. A document that has not failed is `FAILED_PRECONDITION`, reason `DOCUMENT_NOT_FAILED`.
     async fn retry(&self, tenant: TenantId, id: DocumentId, job: JobId, trace_id: &str) -> Result<Document>;
+
+    /// Calls off the work on a document that is neither indexed nor failed: those of its versions that nobody works on
+    /// have failed with reason `CANCELLED` at once, without a dead letter; a worker that has one in hand learns of it
+    /// ([`Jobs::check_work`](super::Jobs::check_work)) and no commit of it succeeds any more. Chunks and vectors of what
+    /// was called off are removed by jobs that this queues. The version that searches see stays. A document without work
+    /// is `FAILED_PRECONDITION`, reason `DOCUMENT_NOT_UNDER_WAY`; a missing one `DOCUMENT_NOT_FOUND`.
+    async fn cancel_work(&self, tenant: TenantId, id: DocumentId) -> Result<Document>;
 
     /// Chunks of a version in order. A missing document or version is `DOCUMENT_NOT_FOUND`.
     async fn list_chunks(

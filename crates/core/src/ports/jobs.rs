@@ -8,8 +8,8 @@ use crate::{
     Error, Result,
     chunk::Chunk,
     document::{Document, Failure, Progress, Warning},
-    ids::{DeadLetterId, DocumentId, JobId, TenantId, VersionId, WorkerId},
-    job::{DeadLetter, Job, JobState, Lease, Stage, Worker},
+    ids::{CollectionId, DeadLetterId, DocumentId, JobId, TenantId, VersionId, WorkerId},
+    job::{DeadLetter, DeadLetterCause, Job, JobState, Lease, Stage, Worker},
     page::{Page, PageRequest},
 };
 
@@ -39,6 +39,53 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
 }
 
+/// Which dead letters are meant. All conditions must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DeadLetterFilter {
+    /// Of documents in this collection.
+    pub collection: Option<CollectionId>,
+    /// Of this stage.
+    pub stage: Option<Stage>,
+    /// With this reason.
+    pub reason: Option<String>,
+    /// At least so old, by the database's clock.
+    pub min_age: Option<Duration>,
+}
+
+/// Dead letters that are replayed or removed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadLetterSelection {
+    /// These.
+    Ids(Vec<DeadLetterId>),
+    /// All that match.
+    Matching(DeadLetterFilter),
+}
+
+/// Minutes over which the rates of a queue are counted.
+pub const RATE_MINUTES: [u32; 3] = [1, 5, 15];
+
+/// A stage's queue, and how fast it moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// What waits and runs.
+    pub depth: QueueDepth,
+    /// Dead letters of the stage.
+    pub dead: u64,
+    /// Jobs that ended in the last [`RATE_MINUTES`], in the same order.
+    pub ended: [EndedJobs; RATE_MINUTES.len()],
+}
+
+/// Jobs that ended within some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedJobs {
+    /// Done.
+    pub succeeded: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Called off.
+    pub cancelled: u64,
+}
+
 /// Jobs that wait or run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueDepth {
@@ -62,6 +109,8 @@ pub struct QueueDepth {
 /// - While somebody works on a job of a document, no other job of that document is claimed: a deletion waits for the
 ///   work in hand, and versions of a document do not overtake each other within a stage.
 /// - A commit that finds its document being deleted is `ABORTED`, reason `DOCUMENT_DELETING`, and cancels the job.
+/// - A commit of a job that a caller has called off is `ABORTED`, reason `JOB_CANCELLED`, and ends it as [`Jobs::cancel`]
+///   does.
 /// - A commit of another stage than the job's is `INTERNAL`, reason `WRONG_STAGE`.
 #[async_trait]
 pub trait Jobs: Send + Sync {
@@ -72,8 +121,15 @@ pub trait Jobs: Send + Sync {
     /// Puts off the lease's end and notes progress.
     async fn heartbeat(&self, lease: &Lease, lease_for: Duration, progress: Option<Progress>) -> Result<()>;
 
+    /// Whether the work is to go on. Changes nothing, takes no lock and is cheap: asked about twice a second for each
+    /// running job.
+    ///
+    /// # Errors
+    /// `ABORTED`: `LEASE_LOST`, `DOCUMENT_DELETING` (and the job is not the deletion), `JOB_CANCELLED`.
+    async fn check_work(&self, lease: &Lease) -> Result<()>;
+
     /// The document and version that the job works on. None if the document is being deleted (and the job is not its
-    /// deletion).
+    /// deletion), or a caller has called the job off.
     async fn job_document(&self, lease: &Lease) -> Result<Option<Document>>;
 
     /// Stores pages and chunks in place of any from before, moves the version to `processed`, ends the job and queues
@@ -97,7 +153,8 @@ pub trait Jobs: Send + Sync {
     async fn release(&self, lease: &Lease) -> Result<()>;
 
     /// Ends a job that has nothing left to do. A version that it leaves between states has failed then, without a dead
-    /// letter: with reason `SUPERSEDED` if a higher version is indexed (its own removal is queued), else `CANCELLED`.
+    /// letter: with reason `SUPERSEDED` if a higher version is indexed, else `CANCELLED`. The removal of its chunks is
+    /// queued if it has any.
     async fn cancel(&self, lease: &Lease) -> Result<()>;
 
     /// Notes a failed try: waits `delay` and tries again, as long as tries are left; without any, gives the job up as
@@ -132,9 +189,29 @@ pub trait Jobs: Send + Sync {
     async fn list_dead_letters(
         &self,
         tenant: TenantId,
-        reason: Option<&str>,
+        filter: &DeadLetterFilter,
         page: &PageRequest,
     ) -> Result<Page<DeadLetter>>;
+
+    /// Why jobs of a tenant were given up, the most frequent cause first, at most `limit`.
+    async fn dead_letter_causes(
+        &self,
+        tenant: TenantId,
+        filter: &DeadLetterFilter,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterCause>>;
+
+    /// Ids of the selected dead letters that are there, oldest first, at most `limit`, and how many are selected in all.
+    async fn select_dead_letters(
+        &self,
+        tenant: TenantId,
+        selection: &DeadLetterSelection,
+        limit: u32,
+    ) -> Result<(Vec<DeadLetterId>, u64)>;
+
+    /// Removes these dead letters. What had failed stays failed, and can be retried through its document. Those that are
+    /// not there are no error. Returns how many were removed.
+    async fn purge_dead_letters(&self, tenant: TenantId, ids: &[DeadLetterId]) -> Result<u64>;
 
     /// A dead letter of a tenant.
     async fn dead_letter(&self, tenant: TenantId, id: DeadLetterId) -> Result<Option<DeadLetter>>;
@@ -157,6 +234,11 @@ pub trait Jobs: Send + Sync {
 
     /// Depth of each stage's queue as far as it is this tenant's, every stage once.
     async fn tenant_queue_depths(&self, tenant: TenantId) -> Result<Vec<QueueDepth>>;
+
+    /// The queue of each stage with its dead letters and what has ended of late, every stage once: of one tenant, or of all.
+    /// It costs the more, the more waits and the more has ended in the last quarter of an hour: not more than once a
+    /// second for whoever watches.
+    async fn queue_statuses(&self, tenant: Option<TenantId>) -> Result<Vec<QueueStatus>>;
 
     /// Removes ended jobs older than `keep_ms` milliseconds that have no dead letter, and forgets workers not heard of for
     /// as long. Returns how many jobs.

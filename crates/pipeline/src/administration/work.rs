@@ -1,11 +1,11 @@
-//! Jobs, dead letters, workers.
+//! Jobs, workers, depths of queues.
 
 use std::time::Duration;
 
 use vectrion_core::{
     Error, Result,
-    ids::{DeadLetterId, JobId},
-    job::{DeadLetter, Job, Worker},
+    ids::JobId,
+    job::{Job, Worker},
     page::{Page, PageRequest},
     ports::jobs::{JobFilter, QueueDepth},
     tenancy::{CallContext, Role},
@@ -44,40 +44,6 @@ impl Administration {
             return Err(role_too_weak("workers are listed with an operator's key"));
         }
         self.ports.jobs.list_workers(WORKER_LIVES).await
-    }
-
-    /// Dead letters, newest first.
-    pub async fn list_dead_letters(
-        &self,
-        context: &CallContext,
-        tenant: &TenantRef,
-        reason: Option<&str>,
-        page: &PageRequest,
-    ) -> Result<Page<DeadLetter>> {
-        let tenant = self.resolve_tenant(context, tenant).await?;
-        self.ports.jobs.list_dead_letters(tenant, reason, page).await
-    }
-
-    /// A dead letter. A missing one is `NOT_FOUND`, reason `DEAD_LETTER_NOT_FOUND`.
-    pub async fn get_dead_letter(
-        &self,
-        context: &CallContext,
-        tenant: &TenantRef,
-        id: DeadLetterId,
-    ) -> Result<DeadLetter> {
-        let tenant = self.resolve_tenant(context, tenant).await?;
-        self.ports.jobs.dead_letter(tenant, id).await?.ok_or_else(|| {
-            Error::not_found("DEAD_LETTER_NOT_FOUND", format!("there is no dead letter {id}"))
-                .with_metadata("dead_letter_id", id.to_string())
-        })
-    }
-
-    /// Runs the job of a dead letter again.
-    pub async fn replay_dead_letter(&self, context: &CallContext, tenant: &TenantRef, id: DeadLetterId) -> Result<Job> {
-        let tenant = self.resolve_tenant(context, tenant).await?;
-        let job = self.ports.jobs.replay_dead_letter(tenant, id, &context.trace_id).await?;
-        self.ports.wake(job.payload.stage()).await;
-        Ok(job)
     }
 
     /// Depth of every stage's queue: of all tenants for an operator, of the caller's own for everybody else.

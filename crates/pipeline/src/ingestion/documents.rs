@@ -73,6 +73,17 @@ impl Ingestion {
         self.view(tenant, document).await
     }
 
+    /// Calls off the work on a document that is neither indexed nor failed. What waits has failed with reason `CANCELLED`
+    /// when this returns; what runs has soon after.
+    pub async fn cancel_document(&self, context: &CallContext, id: DocumentId) -> Result<DocumentView> {
+        let tenant = context.principal.tenant;
+        let document = self.ports.catalog.cancel_work(tenant, id).await?;
+        // Chunks of what had waited are to be removed.
+        self.ports.wake(Stage::DeleteDocument).await;
+        self.watching.changed();
+        self.view(tenant, document).await
+    }
+
     /// Versions, newest first.
     pub async fn list_versions(
         &self,

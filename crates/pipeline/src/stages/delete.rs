@@ -6,18 +6,20 @@ use vectrion_core::{
     ports::objects::ObjectKey,
 };
 
-use super::{Done, Stages};
+use super::{Done, Stages, heartbeat::Hold};
 use crate::faults::step;
 
 impl Stages {
     /// Vectors first, then objects, then (by the commit) rows: whatever is left of a deletion that was cut off is found
     /// through its rows.
-    pub(super) async fn delete(&self, lease: &Lease) -> Result<Done> {
+    pub(super) async fn delete(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
         let job = &lease.job;
         step!("delete::begun");
         let versions = self.ports.jobs.versions_to_delete(lease).await?;
         let scope = self.ports.vector_scope(job.tenant);
         let whole = matches!(job.payload, JobPayload::DeleteDocumentV1 {});
+        // A version whose work was called off may be worked on again once the lease has run out.
+        hold.check()?;
         if whole {
             self.ports.vectors.delete_document(&scope, job.document).await?;
         } else {

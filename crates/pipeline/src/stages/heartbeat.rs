@@ -8,15 +8,12 @@ use std::{
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use vectrion_core::{
-    Error, ErrorKind, Result,
-    document::Progress,
-    job::{Lease, Stage},
-    ports::Jobs,
-};
+use vectrion_core::{Error, ErrorKind, Result, document::Progress, job::Lease, ports::Jobs};
 
 /// How often progress is written at the most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked whether somebody has called the work off: often enough that it ends within a second.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// What the work on a job needs of its lease.
 pub(super) struct Hold {
@@ -62,6 +59,7 @@ pub(super) struct Heartbeat {
 enum Interruption {
     LeaseLost,
     DocumentDeleting,
+    Cancelled,
 }
 
 impl Interruption {
@@ -73,6 +71,22 @@ impl Interruption {
             Self::DocumentDeleting => {
                 Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "the document is being deleted")
             }
+            Self::Cancelled => {
+                Error::new(ErrorKind::Aborted, "JOB_CANCELLED", "the work on the document was cancelled")
+            }
+        }
+    }
+
+    /// What an answer of the store says about the work: an interruption, nothing new, or that it could not be had.
+    fn of(answer: Result<()>) -> Result<Option<Self>> {
+        match answer {
+            Ok(()) => Ok(None),
+            Err(error) => match error.reason() {
+                "LEASE_LOST" => Ok(Some(Self::LeaseLost)),
+                "DOCUMENT_DELETING" => Ok(Some(Self::DocumentDeleting)),
+                "JOB_CANCELLED" => Ok(Some(Self::Cancelled)),
+                _ => Err(error),
+            },
         }
     }
 }
@@ -142,30 +156,32 @@ struct Beat {
 impl Beat {
     async fn run(mut self, stop: &CancellationToken) -> Option<Interruption> {
         let extend_every = self.lease_for / 3;
-        let look_every = PROGRESS_EVERY.min(extend_every);
+        let look_every = LOOK_EVERY.min(extend_every);
         // The claim may have taken a while to come back, so the first extension is not counted from the lease's start.
         let mut extended = Instant::now();
+        let mut noted = Instant::now();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return None,
                 () = tokio::time::sleep(look_every) => {}
             }
             let progress = *self.progress.borrow_and_update();
-            let changed = (progress != self.written).then_some(progress);
+            let changed = (progress != self.written && noted.elapsed() >= PROGRESS_EVERY).then_some(progress);
             let due = extended.elapsed() >= extend_every;
-            if !due && changed.is_none() {
-                continue;
-            }
             let began = Instant::now();
-            match self.beat(changed, due).await {
-                Ok(None) => {
+            let answer = if due || changed.is_some() { self.beat(changed).await } else { self.look().await };
+            match answer {
+                Ok(None) if due || changed.is_some() => {
                     extended = began;
                     self.hold.extend(began + self.lease_for);
-                    self.written = progress;
+                    if let Some(progress) = changed {
+                        (self.written, noted) = (progress, began);
+                    }
                 }
+                Ok(None) => {}
                 Ok(Some(interruption)) => return Some(interruption),
                 Err(error) => {
-                    tracing::warn!(reason = error.reason(), ?error, "cannot put off the end of a lease");
+                    tracing::warn!(reason = error.reason(), ?error, "cannot keep a lease");
                     if extended.elapsed() >= self.lease_for {
                         return Some(Interruption::LeaseLost);
                     }
@@ -174,18 +190,16 @@ impl Beat {
         }
     }
 
-    async fn beat(&self, progress: Option<Progress>, due: bool) -> Result<Option<Interruption>> {
-        match self.jobs.heartbeat(&self.lease, self.lease_for, progress).await {
-            Ok(()) => {}
-            Err(error) if error.reason() == "LEASE_LOST" => return Ok(Some(Interruption::LeaseLost)),
-            Err(error) if error.reason() == "DOCUMENT_DELETING" => return Ok(Some(Interruption::DocumentDeleting)),
-            Err(error) => return Err(error),
+    async fn beat(&self, progress: Option<Progress>) -> Result<Option<Interruption>> {
+        let answer = self.jobs.heartbeat(&self.lease, self.lease_for, progress).await;
+        match Interruption::of(answer)? {
+            None => self.look().await,
+            told => Ok(told),
         }
-        // A deletion waits for the work in hand: see now and then whether there is one.
-        let deletion = self.lease.job.payload.stage() == Stage::DeleteDocument;
-        if due && !deletion && self.jobs.job_document(&self.lease).await?.is_none() {
-            return Ok(Some(Interruption::DocumentDeleting));
-        }
-        Ok(None)
+    }
+
+    /// A deletion waits for the work in hand, and so does whoever cancels it: see whether there is one.
+    async fn look(&self) -> Result<Option<Interruption>> {
+        Interruption::of(self.jobs.check_work(&self.lease).await)
     }
 }

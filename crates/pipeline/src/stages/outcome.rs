@@ -2,7 +2,11 @@
 
 use std::{future::Future, time::Duration};
 
-use vectrion_core::{Error, ErrorKind, Result, document::Failure, job::Lease};
+use vectrion_core::{
+    Error, ErrorKind, Result,
+    document::Failure,
+    job::{Lease, Stage},
+};
 
 use super::Stages;
 use crate::settings::spread;
@@ -53,7 +57,7 @@ enum Verdict {
 fn verdict(error: &Error, attempts: u32, max_attempts: u32) -> Verdict {
     match error.reason() {
         "LEASE_LOST" => Verdict::Leave,
-        "DOCUMENT_DELETING" => Verdict::Cancel,
+        "DOCUMENT_DELETING" | "JOB_CANCELLED" => Verdict::Cancel,
         "STORAGE_FULL" if error.kind() == ErrorKind::ResourceExhausted => Verdict::PutOff,
         _ if error.is_transient() && attempts < max_attempts => Verdict::Retry,
         _ => Verdict::GiveUp,
@@ -107,12 +111,16 @@ impl Stages {
                 (Outcome::Failed, written.map(|_dead_letter| ()))
             }
         };
+        if verdict == Verdict::Cancel {
+            // What the work left behind is to be removed.
+            self.ports.wake(Stage::DeleteDocument).await;
+        }
         match written {
             Ok(()) => Ok(outcome),
             // The job was taken away meanwhile, or its document is being deleted: there is nothing left to write.
             Err(error) if error.reason() == "LEASE_LOST" && verdict == Verdict::Cancel => Ok(Outcome::Cancelled),
             Err(error) if error.reason() == "LEASE_LOST" => Ok(Outcome::Lost),
-            Err(error) if error.reason() == "DOCUMENT_DELETING" => Ok(Outcome::Cancelled),
+            Err(error) if matches!(error.reason(), "DOCUMENT_DELETING" | "JOB_CANCELLED") => Ok(Outcome::Cancelled),
             Err(error) => Err(error),
         }
     }
@@ -126,7 +134,10 @@ where
     let mut waits = WRITE_WAITS.iter();
     loop {
         match write().await {
-            Err(error) if error.is_transient() && !matches!(error.reason(), "LEASE_LOST" | "DOCUMENT_DELETING") => {
+            Err(error)
+                if error.is_transient()
+                    && !matches!(error.reason(), "LEASE_LOST" | "DOCUMENT_DELETING" | "JOB_CANCELLED") =>
+            {
                 match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => return Err(error),
@@ -165,6 +176,8 @@ mod tests {
         assert_eq!(verdict(&lost, 1, 3), Verdict::Leave);
         let deleting = Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "deleting");
         assert_eq!(verdict(&deleting, 3, 3), Verdict::Cancel);
+        let cancelled = Error::new(ErrorKind::Aborted, "JOB_CANCELLED", "cancelled");
+        assert_eq!(verdict(&cancelled, 1, 3), Verdict::Cancel);
     }
 
     #[tokio::test(start_paused = true)]

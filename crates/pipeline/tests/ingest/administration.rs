@@ -4,7 +4,10 @@ use vectrion_core::{
     ErrorKind,
     ids::{DeadLetterId, JobId, KeyId, TenantId},
     page::PageRequest,
-    ports::{jobs::JobFilter, objects::ObjectKey},
+    ports::{
+        jobs::{DeadLetterFilter, JobFilter},
+        objects::ObjectKey,
+    },
     tenancy::{Principal, Role},
 };
 use vectrion_pipeline::{CollectionRef, administration::TenantRef, identity::NewKey};
@@ -44,7 +47,11 @@ async fn only_an_operator_crosses_tenants_and_others_learn_nothing() {
             world.administration.list_keys(&admin, &reference, &page).await.err(),
             world.administration.list_collections(&admin, &reference, &page).await.err(),
             world.administration.list_jobs(&admin, &reference, &JobFilter::default(), &page).await.err(),
-            world.administration.list_dead_letters(&admin, &reference, None, &page).await.err(),
+            world
+                .administration
+                .list_dead_letters(&admin, &reference, None, DeadLetterFilter::default(), &page)
+                .await
+                .err(),
             world.administration.create_collection(&admin, &reference, "c", "").await.err(),
             world.administration.revoke_key(&admin, &reference, KeyId::new()).await.err(),
         ] {
@@ -222,7 +229,13 @@ async fn a_dead_letter_is_replayed() {
     let view = world.ingest("a.txt", "text").await;
     let letters = world
         .administration
-        .list_dead_letters(&admin, &own, Some("PDF_MALFORMED"), &PageRequest::first())
+        .list_dead_letters(
+            &admin,
+            &own,
+            None,
+            DeadLetterFilter { reason: Some("PDF_MALFORMED".to_owned()), ..Default::default() },
+            &PageRequest::first(),
+        )
         .await
         .expect("letters");
     let letter = world.administration.get_dead_letter(&admin, &own, letters.items[0].id).await.expect("the letter");

@@ -43,7 +43,12 @@ async fn the_last_try_ends_in_a_dead_letter_that_can_be_replayed() {
     let failure = view.document.failure.clone().expect("a failure");
     assert_eq!((failure.stage.as_str(), failure.reason.as_str()), ("process_document", "PARSER_BUSY"));
     assert_eq!(failure.attempts, 3);
-    let letters = world.ports.jobs.list_dead_letters(world.tenant, None, &PageRequest::first()).await.expect("letters");
+    let letters = world
+        .ports
+        .jobs
+        .list_dead_letters(world.tenant, &Default::default(), &PageRequest::first())
+        .await
+        .expect("letters");
     let letter = &letters.items[0];
     assert_eq!((letter.stage, letter.reason.as_str(), letter.attempts), (Stage::ProcessDocument, "PARSER_BUSY", 3));
     assert_eq!(letter.trace_id, world.context().trace_id);
@@ -269,7 +274,12 @@ async fn a_version_that_failed_half_way_leaves_nothing_when_a_higher_one_is_inde
     assert_eq!(left.expect("a list").items, [], "its chunks go, too");
 
     // Its dead letter can still be replayed, and finds that there is nothing to do any more.
-    let letters = world.ports.jobs.list_dead_letters(world.tenant, None, &PageRequest::first()).await.expect("letters");
+    let letters = world
+        .ports
+        .jobs
+        .list_dead_letters(world.tenant, &Default::default(), &PageRequest::first())
+        .await
+        .expect("letters");
     let [letter] = letters.items.as_slice() else { panic!("one: {letters:?}") };
     let trace = world.context().trace_id;
     world.ports.jobs.replay_dead_letter(world.tenant, letter.id, &trace).await.expect("a replay");

@@ -1,4 +1,6 @@
-//! Which jobs and dead letters.
+//! Which jobs.
+
+use std::time::Duration;
 
 use vectrion::v1;
 use vectrion_core::{
@@ -8,9 +10,6 @@ use vectrion_core::{
 };
 
 use super::fields::{at_most, id};
-
-/// Bytes of a reason at the most.
-const MAX_REASON_BYTES: usize = 128;
 
 /// Which jobs a list shows.
 pub(crate) fn job_filter(document_id: &str, stages: &[String], states: &[i32]) -> Result<JobFilter> {
@@ -44,12 +43,10 @@ fn state_of(number: i32) -> Option<JobState> {
     })
 }
 
-/// A reason to look for; none if it is empty.
-pub(crate) fn reason<'a>(field: &str, text: &'a str) -> Result<Option<&'a str>> {
-    if text.len() > MAX_REASON_BYTES {
-        return Err(Error::invalid_field(field, format!("has at most {MAX_REASON_BYTES} bytes")));
-    }
-    Ok((!text.is_empty()).then_some(text))
+/// How often a watch of the queues speaks.
+pub(crate) fn watch_interval(field: &str, interval_ms: i32) -> Result<Duration> {
+    let interval = u64::try_from(interval_ms).map_err(|_| Error::invalid_field(field, "must not be negative"))?;
+    Ok(Duration::from_millis(if interval == 0 { 5000 } else { interval.clamp(500, 60_000) }))
 }
 
 #[cfg(test)]
@@ -73,6 +70,12 @@ mod tests {
         assert_eq!(field(job_filter("", &["upload".into()], &[])), "stages");
         assert_eq!(field(job_filter("", &[], &[0])), "states");
         assert_eq!(field(job_filter("", &[], &[2; 6])), "states");
-        assert_eq!(field(reason("reason", &"X".repeat(129))), "reason");
+    }
+
+    #[test]
+    fn an_interval_is_neither_too_short_nor_too_long() {
+        let ms = |interval| watch_interval("interval_ms", interval).expect("fine").as_millis();
+        assert_eq!([ms(0), ms(1), ms(700), ms(i32::MAX)], [5000, 500, 700, 60_000]);
+        assert_eq!(field(watch_interval("interval_ms", -1)), "interval_ms");
     }
 }

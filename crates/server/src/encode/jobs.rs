@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use vectrion::v1;
 use vectrion_core::{
-    job::{DeadLetter, Job, JobState, Worker},
+    job::{CurrentJob, DeadLetter, DeadLetterCause, Job, JobState, JobTry, TryOutcome, Worker},
     time::Timestamp,
 };
 
-use super::values::{number, time};
+use super::values::{number, size, time};
 
 /// A worker says every few seconds that it lives.
 const LOST_AFTER: Duration = Duration::from_secs(30);
@@ -31,6 +31,32 @@ pub(crate) fn job(job: Job) -> v1::Job {
         interruptions: number(job.interruptions),
         trace_id: job.trace_id,
         run_time: Some(time(job.run_time)),
+        history: Vec::new(),
+    }
+}
+
+/// A job with the tries that have ended.
+pub(crate) fn job_with_history(mut job: Job) -> v1::Job {
+    let history = std::mem::take(&mut job.history).into_iter().map(ended_try).collect();
+    v1::Job { history, ..self::job(job) }
+}
+
+fn ended_try(ended: JobTry) -> v1::JobTry {
+    let outcome = match ended.outcome {
+        TryOutcome::Succeeded => v1::JobTryOutcome::Succeeded,
+        TryOutcome::Retried => v1::JobTryOutcome::Retried,
+        TryOutcome::PutOff => v1::JobTryOutcome::PutOff,
+        TryOutcome::Released => v1::JobTryOutcome::Released,
+        TryOutcome::Interrupted => v1::JobTryOutcome::Interrupted,
+        TryOutcome::Failed => v1::JobTryOutcome::Failed,
+        TryOutcome::Cancelled => v1::JobTryOutcome::Cancelled,
+    };
+    v1::JobTry {
+        worker_id: ended.worker.0,
+        start_time: Some(time(ended.start_time)),
+        end_time: Some(time(ended.end_time)),
+        outcome: outcome.into(),
+        reason: ended.reason.unwrap_or_default(),
     }
 }
 
@@ -59,6 +85,28 @@ pub(crate) fn dead_letter(letter: DeadLetter) -> v1::DeadLetter {
     }
 }
 
+/// Why jobs were given up.
+pub(crate) fn dead_letter_cause(cause: DeadLetterCause) -> v1::DeadLetterCause {
+    v1::DeadLetterCause {
+        stage: cause.stage.as_str().to_owned(),
+        reason: cause.reason,
+        count: size(cause.count),
+        first_time: Some(time(cause.first_time)),
+        last_time: Some(time(cause.last_time)),
+        example: Some(dead_letter(cause.example)),
+    }
+}
+
+fn worker_job(job: CurrentJob) -> v1::WorkerJob {
+    v1::WorkerJob {
+        job_id: job.id.to_string(),
+        tenant_id: job.tenant.to_string(),
+        document_id: job.document.to_string(),
+        stage: job.stage.as_str().to_owned(),
+        start_time: Some(time(job.start_time)),
+    }
+}
+
 /// A worker as it is now.
 pub(crate) fn worker(worker: Worker, now: Timestamp) -> v1::Worker {
     let state = if now.since(worker.heartbeat_time) > LOST_AFTER {
@@ -73,7 +121,8 @@ pub(crate) fn worker(worker: Worker, now: Timestamp) -> v1::Worker {
         host: worker.host,
         stages: worker.stages.iter().map(|stage| stage.as_str().to_owned()).collect(),
         state: state.into(),
-        current_jobs: worker.current_jobs.iter().map(ToString::to_string).collect(),
+        current_jobs: worker.current_jobs.iter().map(|job| job.id.to_string()).collect(),
+        jobs: worker.current_jobs.into_iter().map(worker_job).collect(),
         start_time: Some(time(worker.start_time)),
         heartbeat_time: Some(time(worker.heartbeat_time)),
     }

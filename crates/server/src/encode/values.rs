@@ -19,7 +19,7 @@ pub(crate) fn size(value: u64) -> i64 {
 }
 
 /// A point in time.
-pub(super) fn time(time: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn time(time: Timestamp) -> prost_types::Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(1000) * 1_000_000).unwrap_or(0);
     prost_types::Timestamp { seconds: time.0.div_euclid(1000), nanos }
 }

@@ -1,5 +1,7 @@
 //! AdminService.
 
+mod work;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message as _;
@@ -9,7 +11,7 @@ use vectrion_core::{Result, time::Timestamp};
 use vectrion_pipeline::{Ports, administration::Administration, idempotency};
 
 use super::{
-    handling::unary,
+    handling::{Responses, unary},
     replay::{Mutation, Mutations, once, read_replayed},
 };
 use crate::{call::Call, decode, encode, server::ServerInfo};
@@ -39,6 +41,8 @@ impl AdminApi {
 
 #[async_trait]
 impl AdminService for AdminApi {
+    type WatchQueuesStream = Responses<v1::WatchQueuesResponse>;
+
     async fn create_tenant(
         &self,
         request: Request<v1::CreateTenantRequest>,
@@ -279,7 +283,7 @@ impl AdminService for AdminApi {
             let tenant = decode::tenant(message.tenant);
             let id = decode::id("job_id", &message.job_id)?;
             let job = self.administration.get_job(&call.context, &tenant, id).await?;
-            Ok(v1::GetJobResponse { job: Some(encode::job(job)) })
+            Ok(v1::GetJobResponse { job: Some(encode::job_with_history(job)) })
         })
         .await
     }
@@ -304,9 +308,14 @@ impl AdminService for AdminApi {
     ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
         unary(request, |call, message| async move {
             let tenant = decode::tenant(message.tenant);
-            let reason = decode::reason("reason", &message.reason)?;
+            let v1::ListDeadLettersRequest { reason, collection, stage, min_age_seconds, .. } = message;
+            let filter = v1::DeadLetterFilter { collection, stage, reason, min_age_seconds };
+            let (collection, filter) = decode::dead_letter_filter(filter, "")?;
             let page = decode::page(message.page_size, message.page_token)?;
-            let found = self.administration.list_dead_letters(&call.context, &tenant, reason, &page).await?;
+            let found = self
+                .administration
+                .list_dead_letters(&call.context, &tenant, collection.as_ref(), filter, &page)
+                .await?;
             let (dead_letters, next_page_token) = encode::page(found, encode::dead_letter);
             Ok(v1::ListDeadLettersResponse { dead_letters, next_page_token })
         })
@@ -349,5 +358,40 @@ impl AdminService for AdminApi {
             Ok(encode::server_info(&self.ports, &self.info, self.max_document_bytes, self.start_time, queues))
         })
         .await
+    }
+
+    async fn list_dead_letter_causes(
+        &self,
+        request: Request<v1::ListDeadLetterCausesRequest>,
+    ) -> Result<Response<v1::ListDeadLetterCausesResponse>, Status> {
+        work::list_dead_letter_causes(&self.administration, request).await
+    }
+
+    async fn replay_dead_letters(
+        &self,
+        request: Request<v1::ReplayDeadLettersRequest>,
+    ) -> Result<Response<v1::ReplayDeadLettersResponse>, Status> {
+        work::replay_dead_letters(&self.mutations, &self.administration, request).await
+    }
+
+    async fn purge_dead_letters(
+        &self,
+        request: Request<v1::PurgeDeadLettersRequest>,
+    ) -> Result<Response<v1::PurgeDeadLettersResponse>, Status> {
+        work::purge_dead_letters(&self.mutations, &self.administration, request).await
+    }
+
+    async fn list_queues(
+        &self,
+        request: Request<v1::ListQueuesRequest>,
+    ) -> Result<Response<v1::ListQueuesResponse>, Status> {
+        work::list_queues(&self.administration, request).await
+    }
+
+    async fn watch_queues(
+        &self,
+        request: Request<v1::WatchQueuesRequest>,
+    ) -> Result<Response<Self::WatchQueuesStream>, Status> {
+        work::watch_queues(&self.administration, &self.ports, request).await
     }
 }

@@ -255,6 +255,19 @@ impl IngestionService for IngestionApi {
         })
         .await
     }
+
+    async fn cancel_document(
+        &self,
+        request: Request<v1::CancelDocumentRequest>,
+    ) -> Result<Response<v1::CancelDocumentResponse>, Status> {
+        self.mutations
+            .run(&self.ingestion, request, |ingestion, call, message| async move {
+                let id = decode::id("document_id", &message.document_id)?;
+                let view = ingestion.cancel_document(&call.context, id).await?;
+                Ok(v1::CancelDocumentResponse { document: Some(encode::document(view)) })
+            })
+            .await
+    }
 }
 
 /// The content in messages of one size, whatever pieces the store gives; read no faster than the caller takes them.

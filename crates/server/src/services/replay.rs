@@ -47,6 +47,7 @@ mutations! {
     UpdateDocument: UpdateDocumentRequest,
     DeleteDocument: DeleteDocumentRequest,
     RetryDocument: RetryDocumentRequest,
+    CancelDocument: CancelDocumentRequest,
     CancelAnswer: CancelAnswerRequest,
     CreateTenant: CreateTenantRequest,
     UpdateTenant: UpdateTenantRequest,
@@ -58,6 +59,8 @@ mutations! {
     UpdateApiKey: UpdateApiKeyRequest,
     RevokeApiKey: RevokeApiKeyRequest,
     ReplayDeadLetter: ReplayDeadLetterRequest,
+    ReplayDeadLetters: ReplayDeadLettersRequest,
+    PurgeDeadLetters: PurgeDeadLettersRequest,
 }
 
 /// Makes mutations, each on a task of its own: what was begun is finished and its outcome kept, whatever becomes of its

@@ -6,6 +6,7 @@ use vectrion_core::{
     ids::{DocumentId, TenantId, VersionId},
 };
 
+use super::view;
 use crate::{
     failure::{Outcome, damaged},
     rows::documents,
@@ -19,6 +20,38 @@ pub(crate) async fn document_row(
     id: DocumentId,
 ) -> Outcome<Option<documents::Model>> {
     Ok(documents::for_tenant(tenant).filter(documents::Column::Id.eq(id.0)).one(tx).await?)
+}
+
+/// The state of a version, if it is there.
+pub(crate) async fn version_state(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    version: VersionId,
+) -> Outcome<Option<DocumentState>> {
+    let state: Option<String> = sql::for_tenant(
+        tenant,
+        "SELECT state FROM document_versions WHERE tenant_id = $1 AND id = $2",
+        [version.0.into()],
+    )
+    .scalar(tx)
+    .await?;
+    state.map(|state| view::state_of(&state)).transpose()
+}
+
+/// Why a version failed, if it is there and did.
+pub(crate) async fn version_failure(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    version: VersionId,
+) -> Outcome<Option<DocumentFailure>> {
+    let failure: Option<Option<String>> = sql::for_tenant(
+        tenant,
+        "SELECT failure FROM document_versions WHERE tenant_id = $1 AND id = $2",
+        [version.0.into()],
+    )
+    .scalar(tx)
+    .await?;
+    Ok(failure.flatten().map(|failure| serde_json::from_str(&failure)).transpose()?)
 }
 
 /// The next revision of a tenant. Holds its row until the end of the transaction, so that revisions are in order of

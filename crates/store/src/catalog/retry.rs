@@ -3,7 +3,7 @@
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _, QueryOrder as _};
 use vectrion_core::{
     Error,
-    document::{Document, DocumentState, Failure as DocumentFailure},
+    document::{Document, DocumentState},
     ids::{DocumentId, JobId, TenantId, VersionId},
     job::{JobPayload, Stage},
 };
@@ -13,8 +13,8 @@ use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
-    rows::{dead_letters, document_versions, documents, jobs, number},
-    time,
+    rows::{dead_letters, documents, jobs, number},
+    sql, time,
 };
 
 /// Tries of the new job when the one that failed is no longer there to say how many it had.
@@ -52,9 +52,16 @@ pub(super) async fn retry(
         .order_by_desc(jobs::Column::Id)
         .one(&tx)
         .await?;
-    if let Some(failed) = &failed {
-        dead_letters::delete_for_tenant(tenant).filter(dead_letters::Column::JobId.eq(failed.id)).exec(&tx).await?;
-    }
+    // Also that of the removal of its chunks, which are about to be replaced.
+    dead_letters::delete_for_tenant(tenant)
+        .filter(dead_letters::Column::DocumentId.eq(row.id))
+        .filter(if stage == Stage::DeleteDocument {
+            dead_letters::Column::VersionId.is_null()
+        } else {
+            dead_letters::Column::VersionId.eq(version_id.0)
+        })
+        .exec(&tx)
+        .await?;
 
     let now = time::now(&tx).await?;
     let (payload, state) = match stage {
@@ -79,12 +86,26 @@ async fn failed_stage(tx: &DatabaseTransaction, tenant: TenantId, row: &document
     if row.deleting {
         return Ok(Stage::DeleteDocument);
     }
-    let version = document_versions::for_tenant(tenant)
-        .filter(document_versions::Column::Id.eq(row.newest_version_id))
-        .one(tx)
-        .await?;
-    let failure: Option<DocumentFailure> =
-        version.and_then(|version| version.failure).map(|failure| serde_json::from_str(&failure)).transpose()?;
-    // Without a known stage the work begins at its beginning.
-    Ok(failure.and_then(|failure| failure.stage.parse().ok()).unwrap_or(Stage::ProcessDocument))
+    let version_id = VersionId(row.newest_version_id);
+    let failure = change::version_failure(tx, tenant, version_id).await?;
+    let stage = failure.and_then(|failure| failure.stage.parse().ok());
+    if stage == Some(Stage::EmbedDocument) && has_its_chunks(tx, tenant, version_id).await? {
+        return Ok(Stage::EmbedDocument);
+    }
+    // Without a known stage, or without chunks, the work begins at its beginning.
+    Ok(Stage::ProcessDocument)
+}
+
+/// Whether a version has chunks that nobody is about to remove, as is done after work on it was called off.
+async fn has_its_chunks(tx: &DatabaseTransaction, tenant: TenantId, version: VersionId) -> Outcome<bool> {
+    let found: Option<i32> = sql::for_tenant(
+        tenant,
+        "SELECT 1 FROM document_versions v WHERE v.tenant_id = $1 AND v.id = $2 AND v.chunk_count > 0
+            AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.document_id = v.document_id AND j.version_id = v.id
+                AND j.stage = 'delete_document' AND j.state IN ('pending', 'running'))",
+        [version.0.into()],
+    )
+    .scalar(tx)
+    .await?;
+    Ok(found.is_some())
 }

@@ -14,15 +14,18 @@ use uuid::Uuid;
 use vectrion_core::{
     document::DocumentState,
     ids::{DocumentId, JobId, TenantId, VersionId, WorkerId},
-    job::{JobPayload, Lease, Stage},
+    job::{JobPayload, JobState, Lease, Stage},
 };
 
-use super::{lease, millis, queue};
+use super::{
+    lease::{self, Held},
+    millis, queue,
+};
 use crate::{
     Store,
     catalog::change,
     failure::Outcome,
-    rows::jobs,
+    rows::{documents, jobs},
     sql::{self, Sql},
     time,
 };
@@ -49,7 +52,7 @@ pub(super) async fn claim(
         let tx = store.begin().await?;
         let Some(candidate) = candidate(&tx, stages, &unknown).await? else { break };
         let id = candidate.id;
-        match take(&tx, candidate, worker, lease_for).await? {
+        match take(store, &tx, candidate, worker, lease_for).await? {
             Taken::Lease(taken) => {
                 tx.commit().await?;
                 lease = Some(*taken);
@@ -220,7 +223,7 @@ pub(crate) fn oldest(backend: DbBackend, tenant: TenantId, stages: &[Stage], unk
 
 enum Taken {
     Lease(Box<Lease>),
-    /// Its document is being deleted, or gone: the job was cancelled.
+    /// Its document is being deleted, or gone, or there is nothing to do for it any more: the job was cancelled.
     CalledOff,
     /// Somebody began to work on its document meanwhile.
     Busy,
@@ -229,6 +232,7 @@ enum Taken {
 }
 
 async fn take(
+    store: &Store,
     tx: &DatabaseTransaction,
     candidate: Candidate,
     worker: &WorkerId,
@@ -253,12 +257,20 @@ async fn take(
     }
     let Ok(payload) = serde_json::from_str::<JobPayload>(&row.payload) else { return Ok(Taken::Unknown) };
     let deletes_document = payload == JobPayload::DeleteDocumentV1 {};
-    match change::document_row(tx, tenant, document).await? {
-        Some(document) if document.deleting == deletes_document => {}
-        _ => {
-            lease::end(tx, &row, "cancelled", now).await?;
-            return Ok(Taken::CalledOff);
-        }
+    let known = change::document_row(tx, tenant, document).await?;
+    let Some(known) = known.filter(|known| known.deleting == deletes_document) else {
+        lease::end(tx, &row, JobState::Cancelled, None, now).await?;
+        return Ok(Taken::CalledOff);
+    };
+    if row.cancel_time.is_some() {
+        // Its worker, which did not know of this, gave it back.
+        let held = Held { tenant, document, payload, now, row, announcer: store.announcer() };
+        lease::withdraw(tx, &held).await?;
+        return Ok(Taken::CalledOff);
+    }
+    if is_overtaken(tx, tenant, &known, &payload).await? {
+        lease::end(tx, &row, JobState::Cancelled, None, now).await?;
+        return Ok(Taken::CalledOff);
     }
     move_on(tx, tenant, document, &payload, now).await?;
     let claimed = jobs::Model {
@@ -287,6 +299,22 @@ async fn take(
     .await?;
     let token = claimed.lease_token;
     Ok(Taken::Lease(Box::new(Lease { job: queue::job_of(claimed)?, token })))
+}
+
+/// Whether a version whose chunks were to be removed is being worked on again, or was indexed since: its next try put new
+/// ones in their place.
+async fn is_overtaken(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    document: &documents::Model,
+    payload: &JobPayload,
+) -> Outcome<bool> {
+    let JobPayload::DeleteVersionV1 { version_id } = payload else { return Ok(false) };
+    if document.indexed_version_id == Some(version_id.0) {
+        return Ok(true);
+    }
+    let state = change::version_state(tx, tenant, *version_id).await?;
+    Ok(state.is_some_and(|state| !state.is_terminal()))
 }
 
 /// Shows that the work on a version has begun.

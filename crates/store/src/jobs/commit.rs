@@ -7,7 +7,7 @@ use vectrion_core::{
     chunk::Chunk,
     document::DocumentState,
     ids::VersionId,
-    job::{JobPayload, Lease},
+    job::{JobPayload, JobState, Lease},
     ports::{catalog::PageInfo, jobs::ProcessedVersion},
 };
 
@@ -34,6 +34,9 @@ pub(super) async fn processing(
     let JobPayload::ProcessV1 { version_id } = held.payload else { return Err(wrong_stage("process_document").into()) };
     let page_count = count(processed.pages.len());
     let chunk_count = count(processed.chunks.len());
+    if held.row.cancel_time.is_some() {
+        return Err(lease::call_off(tx, &held).await?.into());
+    }
     // Before the tenant is held, because it may take a while. If the document turns out to be on its way out, so are
     // these rows.
     replace_contents(&tx, &held, version_id, &processed.pages, processed.chunks).await?;
@@ -56,7 +59,7 @@ pub(super) async fn processing(
     .await?;
     change::set_version_state(&tx, held.tenant, held.document, version_id, DocumentState::Processed, None, held.now)
         .await?;
-    lease::end(&tx, &held.row, "succeeded", held.now).await?;
+    lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     queue(&tx, &held, JobPayload::EmbedV1 { version_id }, next_attempts).await?;
     tx.commit().await?;
     Ok(())
@@ -118,7 +121,7 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
     }
     change::set_version_state(&tx, held.tenant, held.document, version_id, DocumentState::Indexed, None, held.now)
         .await?;
-    lease::end(&tx, &held.row, "succeeded", held.now).await?;
+    lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     tx.commit().await?;
     Ok(())
 }

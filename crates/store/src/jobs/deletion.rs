@@ -3,7 +3,7 @@
 use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _, QueryOrder as _};
 use vectrion_core::{
     ids::{DocumentId, TenantId, VersionId},
-    job::{JobPayload, Lease},
+    job::{JobPayload, JobState, Lease},
 };
 
 use super::{commit, lease};
@@ -61,7 +61,7 @@ pub(super) async fn finish(store: &Store, lease: &Lease) -> Outcome<()> {
             return Err(commit::wrong_stage("delete_document").into());
         }
     };
-    lease::end(&tx, &held.row, "succeeded", held.now).await?;
+    lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     tx.commit().await?;
     if whole {
         forget_text(store).await;

@@ -7,11 +7,11 @@ use vectrion_core::{
     Error,
     document::{DocumentState, Failure},
     ids::{DeadLetterId, VersionId},
-    job::{DeadLetter, JobPayload, JobState, Lease},
+    job::{DeadLetter, JobPayload, JobState, Lease, TryOutcome},
 };
 
 use super::{
-    commit, dead_letters,
+    commit, dead_letters, history,
     lease::{self, Held},
     millis,
 };
@@ -27,10 +27,10 @@ pub(super) async fn release(store: &Store, lease: &Lease) -> Outcome<()> {
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
     if held.document(&tx).await?.is_none() {
-        lease::end(&tx, &held.row, JobState::Cancelled.as_str(), held.now).await?;
+        lease::withdraw(&tx, &held).await?;
     } else {
         // It keeps its place in the queue.
-        give_back(&tx, &held, -1, held.row.run_time, None).await?;
+        give_back(&tx, &held, TryOutcome::Released, held.row.run_time, None).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -43,7 +43,7 @@ pub(super) async fn retry_later(store: &Store, lease: &Lease, error: &Error, del
         return Err(lease::call_off(tx, &held).await?.into());
     };
     if held.row.attempts < held.row.max_attempts {
-        give_back(&tx, &held, 0, held.now.saturating_add(millis(delay)), Some(error)).await?;
+        give_back(&tx, &held, TryOutcome::Retried, held.now.saturating_add(millis(delay)), Some(error)).await?;
     } else {
         let failure = Failure {
             stage: held.row.stage.clone(),
@@ -63,7 +63,7 @@ pub(super) async fn put_off(store: &Store, lease: &Lease, error: &Error, delay: 
     if held.document(&tx).await?.is_none() {
         return Err(lease::call_off(tx, &held).await?.into());
     }
-    give_back(&tx, &held, -1, held.now.saturating_add(millis(delay)), Some(error)).await?;
+    give_back(&tx, &held, TryOutcome::PutOff, held.now.saturating_add(millis(delay)), Some(error)).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -82,18 +82,15 @@ pub(super) async fn fail(store: &Store, lease: &Lease, failure: Failure) -> Outc
 pub(super) async fn cancel(store: &Store, lease: &Lease) -> Outcome<()> {
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
-    if let Some(document) = held.document(&tx).await?
-        && let JobPayload::ProcessV1 { version_id } | JobPayload::EmbedV1 { version_id } = held.payload
-    {
-        leave_unfinished(&tx, &held, &document, version_id).await?;
-    }
-    lease::end(&tx, &held.row, JobState::Cancelled.as_str(), held.now).await?;
+    lease::withdraw(&tx, &held).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// A version whose work is called off is not left between states: it has failed, and says why. There is no dead letter.
-async fn leave_unfinished(
+/// Its chunks, and what the index has of them, are removed by a job of their own, so that they are even if no worker is
+/// left that knows of them.
+pub(super) async fn leave_unfinished(
     tx: &DatabaseTransaction,
     held: &Held,
     document: &documents::Model,
@@ -121,27 +118,34 @@ async fn leave_unfinished(
     };
     let failed = DocumentState::Failed;
     change::set_version_state(tx, held.tenant, held.document, version_id, failed, Some(&failure), held.now).await?;
-    if superseded && version.chunk_count > 0 {
+    if version.chunk_count > 0 {
         let payload = JobPayload::DeleteVersionV1 { version_id };
         commit::queue(tx, held, payload, number(held.row.max_attempts)).await?;
     }
     Ok(())
 }
 
-/// Puts the job back into the queue. `attempts` is added to its tries.
+/// Puts the job back into the queue. Of the ways in which a try ends, only one that failed counts.
 pub(super) async fn give_back(
     tx: &DatabaseTransaction,
     held: &Held,
-    attempts: i32,
+    outcome: TryOutcome,
     run_time: i64,
     error: Option<&Error>,
 ) -> Outcome<()> {
     let last_error = error.map(|error| describe(error.reason(), error.message()));
+    let attempts = if outcome == TryOutcome::Retried { held.row.attempts } else { (held.row.attempts - 1).max(0) };
     sql::for_tenant(
         held.tenant,
         "UPDATE jobs SET state = 'pending', attempts = $3, run_time = $4, last_error = COALESCE($5, last_error),
-            worker_id = NULL, lease_expire_time = NULL WHERE tenant_id = $1 AND id = $2",
-        [held.row.id.into(), (held.row.attempts + attempts).max(0).into(), run_time.into(), last_error.into()],
+            history = $6, worker_id = NULL, lease_expire_time = NULL WHERE tenant_id = $1 AND id = $2",
+        [
+            held.row.id.into(),
+            attempts.into(),
+            run_time.into(),
+            last_error.into(),
+            history::with(&held.row, outcome, error.map(Error::reason), held.now)?.into(),
+        ],
     )
     .execute(tx)
     .await?;
@@ -156,6 +160,7 @@ pub(super) async fn give_up(
     failure: Failure,
 ) -> Outcome<DeadLetter> {
     match held.payload.version_id() {
+        Some(version) if keeps_its_state(tx, held, document, version).await? => {}
         Some(version) => {
             let failed = DocumentState::Failed;
             change::set_version_state(tx, held.tenant, held.document, version, failed, Some(&failure), held.now)
@@ -163,7 +168,7 @@ pub(super) async fn give_up(
         }
         None => change::set_deletion_state(tx, held.tenant, document, Some(&failure), held.now).await?,
     }
-    lease::end(tx, &held.row, JobState::Failed.as_str(), held.now).await?;
+    lease::end(tx, &held.row, JobState::Failed, Some(&failure.reason), held.now).await?;
     sql::for_tenant(
         held.tenant,
         "UPDATE jobs SET last_error = $3 WHERE tenant_id = $1 AND id = $2",
@@ -186,6 +191,19 @@ pub(super) async fn give_up(
     };
     rows::dead_letters::insert(tx, row.clone()).await?;
     dead_letters::dead_letter_of(row)
+}
+
+/// Whether a version's state has nothing to do with a removal that was given up: it failed before and says why, it is
+/// being worked on again, or searches see it by now. Then only the dead letter tells of the removal.
+async fn keeps_its_state(
+    tx: &DatabaseTransaction,
+    held: &Held,
+    document: &documents::Model,
+    version: VersionId,
+) -> Outcome<bool> {
+    let JobPayload::DeleteVersionV1 { .. } = held.payload else { return Ok(false) };
+    let state = change::version_state(tx, held.tenant, version).await?;
+    Ok(state != Some(DocumentState::Indexed) || document.indexed_version_id == Some(version.0))
 }
 
 fn describe(reason: &str, message: &str) -> String {

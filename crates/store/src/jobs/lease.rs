@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, QueryFilter as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, FromQueryResult, QueryFilter as _, QuerySelect as _,
+};
 use vectrion_core::{
     Error, ErrorKind,
     document::{Document, Progress},
     ids::{DocumentId, JobId, TenantId},
-    job::{JobPayload, Lease},
+    job::{JobPayload, JobState, Lease, TryOutcome},
 };
 
-use super::millis;
+use super::{ending, history, millis};
 use crate::{
     Store,
     catalog::{change, view},
@@ -21,13 +23,13 @@ use crate::{
 };
 
 /// A job whose lease was checked, and which nobody else changes before the transaction ends.
-pub(super) struct Held {
-    pub(super) row: jobs::Model,
-    pub(super) tenant: TenantId,
-    pub(super) document: DocumentId,
-    pub(super) payload: JobPayload,
-    pub(super) now: i64,
-    pub(super) announcer: Announcer,
+pub(crate) struct Held {
+    pub(crate) row: jobs::Model,
+    pub(crate) tenant: TenantId,
+    pub(crate) document: DocumentId,
+    pub(crate) payload: JobPayload,
+    pub(crate) now: i64,
+    pub(crate) announcer: Announcer,
 }
 
 /// Locks the job of a lease and checks the lease. Of the locks, this comes first.
@@ -54,8 +56,15 @@ pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease)
 }
 
 impl Held {
-    /// The document of the job, with its tenant held; none if it is being deleted and the job is not its deletion.
+    /// The document of the job, with its tenant held; none if the job is to be withdrawn: the document is being deleted
+    /// and the job is not its deletion, or a caller has called the job off.
     pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
+        let row = self.living_document(tx).await?;
+        Ok(row.filter(|_| self.row.cancel_time.is_none()))
+    }
+
+    /// The document, with its tenant held, unless it is being deleted and the job is not its deletion.
+    async fn living_document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
         time::lock_tenant(tx, self.tenant).await?;
         let deletes = self.payload == JobPayload::DeleteDocumentV1 {};
         let row = change::document_row(tx, self.tenant, self.document).await?;
@@ -63,11 +72,26 @@ impl Held {
     }
 }
 
-/// Calls the job off because its document is being deleted.
+/// Withdraws the job in place of what its worker wanted to commit, and says why.
 pub(super) async fn call_off(tx: DatabaseTransaction, held: &Held) -> Outcome<Error> {
-    end(&tx, &held.row, "cancelled", held.now).await?;
+    let why = withdraw(&tx, held).await?;
     tx.commit().await?;
-    Ok(Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "the document is being deleted; the job was called off"))
+    Ok(why)
+}
+
+/// Ends a job that is not to be done. Its version is not left between states, unless it goes with its document.
+pub(crate) async fn withdraw(tx: &DatabaseTransaction, held: &Held) -> Outcome<Error> {
+    let why = match held.living_document(tx).await? {
+        Some(document) => {
+            if let JobPayload::ProcessV1 { version_id } | JobPayload::EmbedV1 { version_id } = held.payload {
+                ending::leave_unfinished(tx, held, &document, version_id).await?;
+            }
+            cancelled()
+        }
+        None => deleting(),
+    };
+    end(tx, &held.row, JobState::Cancelled, Some(why.reason()), held.now).await?;
+    Ok(why)
 }
 
 /// Puts off the end of a lease that is held, by the time for which it was taken.
@@ -85,13 +109,24 @@ pub(super) async fn renew(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<()
     Ok(())
 }
 
-/// Ends a job.
-pub(super) async fn end(tx: &DatabaseTransaction, row: &jobs::Model, state: &str, now: i64) -> Outcome<()> {
+/// Ends a job, and notes how its try ended if somebody had it in hand.
+pub(super) async fn end(
+    tx: &DatabaseTransaction,
+    row: &jobs::Model,
+    state: JobState,
+    reason: Option<&str>,
+    now: i64,
+) -> Outcome<()> {
+    let outcome = match state {
+        JobState::Succeeded => TryOutcome::Succeeded,
+        JobState::Failed => TryOutcome::Failed,
+        JobState::Pending | JobState::Running | JobState::Cancelled => TryOutcome::Cancelled,
+    };
     sql::for_tenant(
         TenantId(row.tenant_id),
-        "UPDATE jobs SET state = $3, end_time = $4, worker_id = NULL, lease_expire_time = NULL
+        "UPDATE jobs SET state = $3, end_time = $4, history = $5, worker_id = NULL, lease_expire_time = NULL
             WHERE tenant_id = $1 AND id = $2",
-        [row.id.into(), state.into(), now.into()],
+        [row.id.into(), state.as_str().into(), now.into(), history::with(row, outcome, reason, now)?.into()],
     )
     .execute(tx)
     .await?;
@@ -107,15 +142,50 @@ pub(super) async fn row<C: ConnectionTrait>(
     Ok(jobs::for_tenant(tenant).filter(jobs::Column::Id.eq(id.0)).one(connection).await?)
 }
 
+/// Whether the work under a lease is to go on; one look that takes no lock.
+pub(super) async fn check_work<C: ConnectionTrait>(connection: &C, lease: &Lease) -> Outcome<()> {
+    #[derive(FromQueryResult)]
+    struct Look {
+        held: bool,
+        cancelled: bool,
+        deleting: Option<bool>,
+    }
+    let job = &lease.job;
+    let now = time::now_expression(connection.get_database_backend());
+    let look: Option<Look> = sql::for_tenant(
+        job.tenant,
+        format!(
+            "SELECT (j.state = 'running' AND j.lease_token = $3 AND j.lease_expire_time > {now}) AS held,
+                    j.cancel_time IS NOT NULL AS cancelled, d.deleting AS deleting
+                FROM jobs j LEFT JOIN documents d ON d.id = j.document_id AND d.tenant_id = $1
+                WHERE j.tenant_id = $1 AND j.id = $2"
+        ),
+        [job.id.0.into(), lease.token.into()],
+    )
+    .one(connection)
+    .await?;
+    let deletes = job.payload == JobPayload::DeleteDocumentV1 {};
+    match look {
+        Some(look) if look.held => match look.deleting {
+            Some(deleting) if deleting == deletes && !look.cancelled => Ok(()),
+            Some(deleting) if deleting == deletes => Err(cancelled().into()),
+            _ => Err(deleting().into()),
+        },
+        _ => Err(lost().into()),
+    }
+}
+
 /// Checks a lease for a read.
-pub(super) async fn check(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<()> {
+pub(super) async fn check(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<jobs::Model> {
     let row = row(tx, lease.job.tenant, lease.job.id).await?.ok_or_else(lost)?;
     let now = time::now(tx).await?;
-    if is_current(&row, lease, now) { Ok(()) } else { Err(lost().into()) }
+    if is_current(&row, lease, now) { Ok(row) } else { Err(lost().into()) }
 }
 
 pub(super) async fn document(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Option<Document>> {
-    check(tx, lease).await?;
+    if check(tx, lease).await?.cancel_time.is_some() {
+        return Ok(None);
+    }
     let job = &lease.job;
     let deletes = job.payload == JobPayload::DeleteDocumentV1 {};
     let row = change::document_row(tx, job.tenant, job.document).await?;
@@ -182,6 +252,14 @@ fn is_current(row: &jobs::Model, lease: &Lease, now: i64) -> bool {
     row.state == "running"
         && row.lease_token == lease.token
         && row.lease_expire_time.is_some_and(|expire_time| expire_time > now)
+}
+
+fn deleting() -> Error {
+    Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "the document is being deleted; the job was called off")
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Aborted, "JOB_CANCELLED", "the work on the document was cancelled")
 }
 
 /// Somebody else has the job, or may have it any moment.

@@ -7,6 +7,7 @@ use vectrion_core::{
     time::Timestamp,
 };
 
+use super::history;
 use crate::{
     failure::{Outcome, damaged},
     outbox::Announcer,
@@ -50,6 +51,8 @@ pub(crate) async fn add_as(tx: &DatabaseTransaction, id: JobId, job: NewJob<'_>,
         create_time: now,
         start_time: None,
         end_time: None,
+        cancel_time: None,
+        history: "[]".to_owned(),
     };
     job.announcer.ready(tx, row.id, &row.stage, now, job.trace_id).await?;
     Ok(jobs::insert(tx, row).await?)
@@ -57,6 +60,7 @@ pub(crate) async fn add_as(tx: &DatabaseTransaction, id: JobId, job: NewJob<'_>,
 
 /// The job of a row.
 pub(super) fn job_of(row: jobs::Model) -> Outcome<Job> {
+    let history = history::of(&row);
     let state = JobState::ALL.into_iter().find(|state| state.as_str() == row.state);
     Ok(Job {
         id: JobId(row.id),
@@ -75,5 +79,6 @@ pub(super) fn job_of(row: jobs::Model) -> Outcome<Job> {
         create_time: Timestamp(row.create_time),
         start_time: row.start_time.map(Timestamp),
         end_time: row.end_time.map(Timestamp),
+        history,
     })
 }

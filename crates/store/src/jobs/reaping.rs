@@ -5,11 +5,11 @@ use uuid::Uuid;
 use vectrion_core::{
     document::Failure,
     ids::{DocumentId, JobId, TenantId},
-    job::{JobState, Stage},
+    job::{JobState, Stage, TryOutcome},
 };
 
 use super::{
-    ending,
+    ending, history,
     lease::{self, Held},
 };
 use crate::{
@@ -110,7 +110,7 @@ async fn take_back(
     let announcer = store.announcer();
     let held = Held { tenant, document: DocumentId(row.document_id), payload, now, row, announcer };
     let Some(document) = held.document(tx).await? else {
-        lease::end(tx, &held.row, JobState::Cancelled.as_str(), now).await?;
+        lease::withdraw(tx, &held).await?;
         return Ok(true);
     };
     let interruptions = held.row.interruptions + 1;
@@ -134,7 +134,7 @@ async fn take_back(
         ending::give_up(tx, &held, &document, failure).await?;
     } else {
         // The try does not count, and the job waits its turn again: it may be what ends the processes.
-        ending::give_back(tx, &held, -1, now, None).await?;
+        ending::give_back(tx, &held, TryOutcome::Interrupted, now, None).await?;
     }
     Ok(true)
 }
@@ -143,9 +143,9 @@ async fn give_back_unread(tx: &DatabaseTransaction, announcer: Announcer, row: &
     sql::for_tenant(
         TenantId(row.tenant_id),
         "UPDATE jobs SET state = 'pending', attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END,
-            interruptions = interruptions + 1, run_time = $3, worker_id = NULL, lease_expire_time = NULL
+            interruptions = interruptions + 1, run_time = $3, history = $4, worker_id = NULL, lease_expire_time = NULL
             WHERE tenant_id = $1 AND id = $2",
-        [row.id.into(), now.into()],
+        [row.id.into(), now.into(), history::with(row, TryOutcome::Interrupted, None, now)?.into()],
     )
     .execute(tx)
     .await?;

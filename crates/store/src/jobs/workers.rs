@@ -5,8 +5,8 @@ use std::time::Duration;
 use sea_orm::{DatabaseTransaction, FromQueryResult};
 use uuid::Uuid;
 use vectrion_core::{
-    ids::{JobId, WorkerId},
-    job::{Stage, Worker},
+    ids::{DocumentId, JobId, TenantId, WorkerId},
+    job::{CurrentJob, Stage, Worker},
     time::Timestamp,
 };
 
@@ -56,6 +56,23 @@ struct WorkerRow {
 struct HeldJob {
     id: Uuid,
     worker_id: String,
+    tenant_id: Uuid,
+    document_id: Uuid,
+    stage: String,
+    start_time: Option<i64>,
+}
+
+impl HeldJob {
+    /// None of a stage that this program does not know.
+    fn current(&self) -> Option<CurrentJob> {
+        Some(CurrentJob {
+            id: JobId(self.id),
+            tenant: TenantId(self.tenant_id),
+            document: DocumentId(self.document_id),
+            stage: self.stage.parse().ok()?,
+            start_time: Timestamp(self.start_time.unwrap_or_default()),
+        })
+    }
 }
 
 pub(super) async fn list(tx: &DatabaseTransaction, within: Duration) -> Outcome<Vec<Worker>> {
@@ -65,7 +82,8 @@ pub(super) async fn list(tx: &DatabaseTransaction, within: Duration) -> Outcome<
             .all(tx)
             .await?;
     let held: Vec<HeldJob> = sql::across_tenants(
-        "SELECT id, worker_id FROM jobs WHERE state = 'running' AND worker_id IS NOT NULL ORDER BY start_time, id",
+        "SELECT id, worker_id, tenant_id, document_id, stage, start_time FROM jobs
+            WHERE state = 'running' AND worker_id IS NOT NULL ORDER BY start_time, id",
         [],
     )
     .all(tx)
@@ -74,7 +92,7 @@ pub(super) async fn list(tx: &DatabaseTransaction, within: Duration) -> Outcome<
         .into_iter()
         .map(|row| {
             Ok(Worker {
-                current_jobs: held.iter().filter(|job| job.worker_id == row.id).map(|job| JobId(job.id)).collect(),
+                current_jobs: held.iter().filter(|job| job.worker_id == row.id).filter_map(HeldJob::current).collect(),
                 stages: serde_json::from_str(&row.stages)?,
                 id: WorkerId(row.id),
                 host: row.host,

@@ -26,6 +26,8 @@ mod table {
         pub create_time: i64,
         pub start_time: Option<i64>,
         pub end_time: Option<i64>,
+        pub cancel_time: Option<i64>,
+        pub history: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use crate::sqlite::database;
 
 /// Files that speak of the whole installation, and why.
-const ACROSS_TENANTS: [(&str, &str); 15] = [
+const ACROSS_TENANTS: [(&str, &str); 16] = [
     ("answers/retention.rs", "housekeeping ends and removes answers of all tenants"),
     ("catalog/history.rs", "housekeeping trims, and the metrics count, over all tenants"),
     ("connect.rs", "looks whether the database answers"),
@@ -22,6 +22,7 @@ const ACROSS_TENANTS: [(&str, &str); 15] = [
     ("jobs/deletion.rs", "looks whether any deletion waits"),
     ("jobs/depth.rs", "the metrics count over all tenants"),
     ("jobs/reaping.rs", "a dead worker held jobs of any tenant"),
+    ("jobs/status.rs", "an operator watches the queues of all tenants"),
     ("jobs/workers.rs", "workers belong to the installation"),
     ("outbox.rs", "the relay publishes wake-ups of all tenants"),
     ("schema.rs", "migrations"),

@@ -3,6 +3,7 @@
 #![expect(missing_docs, reason = "a case is named by the promise that it checks")]
 
 mod admission;
+mod cancel;
 mod conditions;
 mod deletion;
 mod history;
@@ -11,7 +12,9 @@ mod lists;
 mod retry;
 mod search;
 
-pub use self::{admission::*, conditions::*, deletion::*, history::*, isolation::*, lists::*, retry::*, search::*};
+pub use self::{
+    admission::*, cancel::*, conditions::*, deletion::*, history::*, isolation::*, lists::*, retry::*, search::*,
+};
 
 /// Makes a test of each promise. `$make` names an async function that gives a new database and whatever keeps it alive.
 #[macro_export]
@@ -46,6 +49,13 @@ macro_rules! catalog_conformance {
             a_failed_version_is_retried_at_its_stage,
             a_failed_deletion_is_retried,
             what_has_not_failed_is_not_retried,
+            work_that_waits_is_called_off_at_once,
+            work_in_hand_is_told_and_commits_nothing,
+            a_cancelled_document_is_retried_from_its_beginning,
+            a_removal_given_up_after_a_cancel_is_replayed,
+            cancelling_a_version_leaves_the_indexed_one,
+            what_is_not_under_way_is_not_cancelled,
+            a_cancel_and_workers_at_once_agree,
             only_the_indexed_version_is_visible,
             a_version_replaces_another_in_one_step,
             a_search_filter_narrows_down,

@@ -4,13 +4,17 @@
 
 mod claims;
 mod commits;
+mod dead_letters;
 mod endings;
 mod fencing;
+mod history;
 mod lists;
 mod reaping;
 mod workers;
 
-pub use self::{claims::*, commits::*, endings::*, fencing::*, lists::*, reaping::*, workers::*};
+pub use self::{
+    claims::*, commits::*, dead_letters::*, endings::*, fencing::*, history::*, lists::*, reaping::*, workers::*,
+};
 
 /// Makes a test of each promise. `$make` names an async function that gives a new database and whatever keeps it alive.
 #[macro_export]
@@ -59,6 +63,12 @@ macro_rules! jobs_conformance {
             jobs_are_listed_newest_first,
             dead_letters_are_listed_newest_first,
             a_dead_letter_is_replayed_once,
+            dead_letters_are_filtered,
+            dead_letters_are_counted_by_cause,
+            purged_dead_letters_leave_their_documents_failed,
+            each_try_of_a_job_is_remembered,
+            only_the_last_tries_are_remembered,
+            a_queue_tells_what_is_dead_and_what_has_ended,
             a_replayed_deletion_goes_on,
             another_tenants_jobs_are_missing,
             workers_are_known_while_they_are_heard_of,

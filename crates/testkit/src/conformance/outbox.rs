@@ -133,7 +133,8 @@ pub async fn what_goes_wrong_is_announced_again<S: Database + Outbox>(store: Arc
     let again = announced(&*store).await;
     assert_eq!(again.stage, Stage::ProcessDocument);
     assert_eq!(again.job, claim().await.job.id);
-    let letters = store.list_dead_letters(scenario.tenant, None, &PageRequest::first()).await.expect("a list");
+    let letters =
+        store.list_dead_letters(scenario.tenant, &Default::default(), &PageRequest::first()).await.expect("a list");
     assert_eq!(letters.items.len(), 0, "{letters:?}");
 }
 

@@ -1,14 +1,11 @@
-//! `vectrion admin jobs` and `vectrion admin dead-letters`.
+//! `vectrion admin jobs`.
 
 use vectrion::client::Client;
-use vectrion::v1::{
-    DeadLetter, GetDeadLetterRequest, GetJobRequest, Job, JobState, ListDeadLettersRequest, ListJobsRequest,
-    ReplayDeadLetterRequest,
-};
+use vectrion::v1::{GetJobRequest, Job, JobState, ListJobsRequest};
 
 use super::PAGE;
 use crate::{
-    args::{DeadLettersCommand, JobStateName, JobsCommand},
+    args::{JobStateName, JobsCommand},
     failure::Failure,
     output::{self, Output},
 };
@@ -19,7 +16,7 @@ pub(super) async fn run(client: &Client, output: &Output, command: JobsCommand) 
         JobsCommand::Show { id, tenant } => {
             let request = GetJobRequest { tenant: tenant.tenant.unwrap_or_default(), job_id: id };
             let job = admin.get_job(request).await?.into_inner().job;
-            output.message("Job", &job.unwrap_or_default(), describe)
+            output.message("Job", &job.unwrap_or_default(), detail)
         }
         JobsCommand::List { document, stage, state, limit, tenant } => {
             let tenant = tenant.tenant.unwrap_or_default();
@@ -50,49 +47,6 @@ pub(super) async fn run(client: &Client, output: &Output, command: JobsCommand) 
     }
 }
 
-pub(super) async fn dead_letters(client: &Client, output: &Output, command: DeadLettersCommand) -> Result<(), Failure> {
-    let mut admin = client.admin();
-    match command {
-        DeadLettersCommand::Show { id, tenant } => {
-            let request = GetDeadLetterRequest { tenant: tenant.tenant.unwrap_or_default(), dead_letter_id: id };
-            let letter = admin.get_dead_letter(request).await?.into_inner().dead_letter;
-            output.message("DeadLetter", &letter.unwrap_or_default(), describe_letter)
-        }
-        DeadLettersCommand::Replay { id, tenant } => {
-            let request = ReplayDeadLetterRequest {
-                tenant: tenant.tenant.unwrap_or_default(),
-                dead_letter_id: id,
-                request_id: String::new(),
-            };
-            let job = admin.replay_dead_letter(request).await?.into_inner().job;
-            output.message("Job", &job.unwrap_or_default(), describe)
-        }
-        DeadLettersCommand::List { reason, limit, tenant } => {
-            let tenant = tenant.tenant.unwrap_or_default();
-            let reason = reason.unwrap_or_default();
-            let mut page_token = String::new();
-            let mut left = limit;
-            loop {
-                let request = ListDeadLettersRequest {
-                    tenant: tenant.clone(),
-                    reason: reason.clone(),
-                    page_size: PAGE,
-                    page_token,
-                };
-                let response = admin.list_dead_letters(request).await?.into_inner();
-                for letter in response.dead_letters.iter().take(left) {
-                    output.message("DeadLetter", letter, describe_letter)?;
-                }
-                left = left.saturating_sub(response.dead_letters.len());
-                page_token = response.next_page_token;
-                if page_token.is_empty() || left == 0 {
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
 fn job_state(state: JobStateName) -> JobState {
     match state {
         JobStateName::Pending => JobState::Pending,
@@ -103,7 +57,7 @@ fn job_state(state: JobStateName) -> JobState {
     }
 }
 
-fn describe(job: &Job) -> String {
+pub(super) fn describe(job: &Job) -> String {
     let state = job.state().as_str_name().trim_start_matches("JOB_STATE_").to_lowercase();
     format!(
         "{}  {:<16}  {state:<9}  try {}/{}  document {}  {}  {}",
@@ -117,15 +71,21 @@ fn describe(job: &Job) -> String {
     )
 }
 
-fn describe_letter(letter: &DeadLetter) -> String {
-    format!(
-        "{}  {:<16}  {}  document {}  {}  after {} tries: {}",
-        letter.dead_letter_id,
-        letter.stage,
-        letter.reason,
-        letter.document_id,
-        output::time(letter.create_time.as_ref()),
-        letter.attempts,
-        letter.message
-    )
+fn detail(job: &Job) -> String {
+    let mut lines = vec![describe(job)];
+    for ended in &job.history {
+        let outcome = ended.outcome().as_str_name().trim_start_matches("JOB_TRY_OUTCOME_").to_lowercase();
+        lines.push(format!(
+            "  {} - {}  {outcome:<11}  {}  {}",
+            output::time(ended.start_time.as_ref()),
+            output::time(ended.end_time.as_ref()),
+            ended.worker_id,
+            ended.reason,
+        ));
+    }
+    if job.state() == JobState::Running {
+        let since = output::time(job.start_time.as_ref());
+        lines.push(format!("  {since} -  {:<11}  {}", "running", job.worker_id));
+    }
+    lines.join("\n")
 }

@@ -62,7 +62,8 @@ pub async fn the_last_failed_try_gives_the_job_up<S: Database>(store: Arc<S>) {
     let failure = failed.failure.expect("a reason");
     assert_eq!((failed.state, failure.reason.as_str(), failure.attempts), (DocumentState::Failed, "MODEL_DOWN", TRIES));
     assert_eq!(failure.stage, "process_document");
-    let letters = store.list_dead_letters(scenario.tenant, None, &PageRequest::first()).await.expect("a list");
+    let letters =
+        store.list_dead_letters(scenario.tenant, &Default::default(), &PageRequest::first()).await.expect("a list");
     assert_eq!(letters.items.len(), 1);
 }
 
@@ -134,7 +135,8 @@ pub async fn a_cancelled_job_leaves_no_version_between_states<S: Database>(store
     let cancelled = scenario.now(document.id).await;
     assert_eq!(cancelled.state, DocumentState::Failed);
     assert_eq!(cancelled.failure.expect("a reason").reason, "CANCELLED");
-    let letters = store.list_dead_letters(scenario.tenant, None, &PageRequest::first()).await.expect("a list");
+    let letters =
+        store.list_dead_letters(scenario.tenant, &Default::default(), &PageRequest::first()).await.expect("a list");
     assert!(letters.items.is_empty());
     let job = vectrion_core::ids::JobId::new();
     store.retry(scenario.tenant, document.id, job, TRACE).await.expect("it can be taken up again");
@@ -206,7 +208,8 @@ pub async fn every_commit_finds_that_the_document_is_being_deleted<S: Database>(
         let left = store.list_jobs(scenario.tenant, &filter, &PageRequest::first()).await.expect("jobs").items;
         assert_eq!(left.len(), 1, "{commit}");
     }
-    let letters = store.list_dead_letters(scenario.tenant, None, &PageRequest::first()).await.expect("a list");
+    let letters =
+        store.list_dead_letters(scenario.tenant, &Default::default(), &PageRequest::first()).await.expect("a list");
     assert!(letters.items.is_empty());
     let missing = store.replay_dead_letter(scenario.tenant, vectrion_core::ids::DeadLetterId::new(), TRACE).await;
     refused(missing, NotFound, "DEAD_LETTER_NOT_FOUND");

@@ -39,6 +39,7 @@ async fn all_refused<S: Database>(store: &S, lease: &Lease) {
     refused(store.heartbeat(lease, LONG, None).await, Aborted, lost);
     refused(store.heartbeat(lease, LONG, Some(progress)).await, Aborted, lost);
     refused(store.job_document(lease).await, Aborted, lost);
+    refused(store.check_work(lease).await, Aborted, lost);
     refused(store.finish_processing(lease, processed(lease, &["stolen"]), TRIES).await, Aborted, lost);
     refused(store.finish_embedding(lease).await, Aborted, lost);
     refused(store.versions_to_delete(lease).await, Aborted, lost);

@@ -8,7 +8,7 @@ use vectrion_core::{
     document::DocumentState,
     ids::{DeadLetterId, JobId},
     job::{JobPayload, JobState, Stage},
-    ports::jobs::JobFilter,
+    ports::jobs::{DeadLetterFilter, JobFilter},
 };
 
 use crate::conformance::scenario::{Database, Scenario, TRACE, TRIES, failure, pass, refused, walk};
@@ -68,7 +68,8 @@ pub async fn dead_letters_are_listed_newest_first<S: Database>(store: Arc<S>) {
         pass().await;
     }
     let list = async |reason: Option<&str>| {
-        walk(1, async |page| store.list_dead_letters(scenario.tenant, reason, &page).await).await
+        let filter = DeadLetterFilter { reason: reason.map(str::to_owned), ..Default::default() };
+        walk(1, async |page| store.list_dead_letters(scenario.tenant, &filter, &page).await).await
     };
     letters.reverse();
     assert_eq!(list(None).await, letters);
@@ -138,7 +139,7 @@ pub async fn another_tenants_jobs_are_missing<S: Database>(store: Arc<S>) {
         let filter = JobFilter { document, ..Default::default() };
         assert!(walk(10, async |page| store.list_jobs(me, &filter, &page).await).await.is_empty());
     }
-    assert!(walk(10, async |page| store.list_dead_letters(me, None, &page).await).await.is_empty());
+    assert!(walk(10, async |page| store.list_dead_letters(me, &Default::default(), &page).await).await.is_empty());
     assert_eq!(store.dead_letter(me, letter.id).await.expect("a look"), None);
     refused(store.replay_dead_letter(me, letter.id, TRACE).await, NotFound, "DEAD_LETTER_NOT_FOUND");
     assert_eq!(store.dead_letter(theirs.tenant, letter.id).await.expect("a look"), Some(letter), "nothing was changed");

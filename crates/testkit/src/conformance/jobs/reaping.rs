@@ -41,7 +41,11 @@ pub async fn jobs_cut_off_too_often_are_given_up<S: Database>(store: Arc<S>) {
     let failed = scenario.now(document.id).await;
     assert_eq!(failed.state, DocumentState::Failed);
     assert_eq!(failed.failure.expect("a reason").reason, "INTERRUPTED_TOO_OFTEN");
-    let letters = store.list_dead_letters(scenario.tenant, None, &PageRequest::first()).await.expect("a list").items;
+    let letters = store
+        .list_dead_letters(scenario.tenant, &Default::default(), &PageRequest::first())
+        .await
+        .expect("a list")
+        .items;
     let [letter] = letters.as_slice() else { panic!("one dead letter: {letters:?}") };
     assert_eq!((letter.reason.as_str(), letter.document), ("INTERRUPTED_TOO_OFTEN", document.id));
     let replayed = store.replay_dead_letter(scenario.tenant, letter.id, "t").await.expect("queued");

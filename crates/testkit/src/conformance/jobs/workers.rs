@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use vectrion_core::{
     Error,
-    job::Stage,
+    job::{CurrentJob, Lease, Stage},
     page::PageRequest,
     ports::jobs::{JobFilter, QueueDepth},
 };
@@ -41,9 +41,16 @@ pub async fn workers_are_known_while_they_are_heard_of<S: Database>(store: Arc<S
     assert_eq!((&first.id, first.host.as_str(), first.draining), (&a, "host-a", false));
     assert_eq!(first.stages, Stage::ALL);
     let mut jobs = first.current_jobs.clone();
-    jobs.sort_unstable();
-    let mut expected: Vec<_> = held.iter().map(|lease| lease.job.id).collect();
-    expected.sort_unstable();
+    jobs.sort_by_key(|job| job.id);
+    let current = |lease: &Lease| CurrentJob {
+        id: lease.job.id,
+        tenant: scenario.tenant,
+        document: lease.job.document,
+        stage: Stage::ProcessDocument,
+        start_time: lease.job.start_time.expect("begun"),
+    };
+    let mut expected: Vec<_> = held.iter().map(current).collect();
+    expected.sort_by_key(|job| job.id);
     assert_eq!(jobs, expected);
     assert_eq!((&second.id, second.draining, second.current_jobs.len()), (&b, true, 0));
     assert_eq!(second.stages, [Stage::EmbedDocument]);
