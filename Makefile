@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO ?= cargo
 
 .PHONY: up down
-.PHONY: help demo build test lint assets check-rust fmt test-tools samples bench bench-peers bench-readme clean
+.PHONY: help demo build test test-faults lint assets check-rust fmt test-tools samples bench bench-peers bench-readme clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -20,7 +20,7 @@ demo: ## set up, build, ingest the sample documents, ask a question, stream the 
 
 build: check-rust assets ## leave target/release/vectrion with all that it needs
 	@echo "==> building the program (release profile; the first time this takes several minutes)"
-	$(CARGO) build --release --locked --workspace --bins --exclude vectrion-qdrant-standin
+	$(CARGO) build --release --locked --workspace --bins --exclude vectrion-qdrant-standin --exclude vectrion-faults
 	@scripts/install_assets.sh "$(TARGET)/release"
 	@echo "==> ready: $(TARGET)/release/vectrion"
 
@@ -35,6 +35,12 @@ test: check-rust assets test-tools ## set up what is missing and run all tests
 	$(CARGO) build --locked --workspace --bins --tests --examples
 	@echo "==> running the tests, beside PostgreSQL, RabbitMQ, Redis and an S3 server of their own"
 	scripts/services/run scripts/test.sh
+
+# make test-faults [FULL=1] [SOAK=MINUTES] [SEED=NUMBER] [ONLY=NUMBER,…]
+test-faults: check-rust assets ## inject faults into two servers, two workers and their services, check what must hold
+	$(CARGO) build --locked --workspace --bins --tests --examples
+	"$(TARGET)/debug/vectrion-faults" $(if $(FULL),--full) $(if $(SOAK),--soak $(SOAK)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only $(ONLY))
 
 lint: check-rust ## formatting, clippy, documentation, contract, dependencies
 	@scripts/lint.sh

@@ -50,6 +50,8 @@ enum Done {
     /// The document is being deleted, its work was called off, or searches see a higher version: there is nothing left
     /// to do.
     Gone,
+    /// What the stage needs is out of reach: it has not begun.
+    NotNow(Error),
 }
 
 impl Stages {
@@ -69,8 +71,9 @@ impl Stages {
     /// out and the job comes back. Dropping the future leaves the lease to be released by [`Stages::release`].
     ///
     /// A permanent error, or the last of the job's tries, gives the job up with a dead letter. A transient one is tried
-    /// again after [`IngestSettings::retry_delay`]. A full disk costs no tries: the job waits until there is room. A lease
-    /// that was lost ends the work at once, and nothing is written.
+    /// again after [`IngestSettings::retry_delay`]. A full disk, or an index or object store that is found out of reach at
+    /// the beginning, costs no tries: the job waits until it is there again. A lease that was lost ends the work at once,
+    /// and nothing is written.
     pub async fn run(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<()> {
         let stage = lease.job.payload.stage();
         let began = Instant::now();
@@ -81,13 +84,14 @@ impl Stages {
             prepared = unpanicked(self.prepare(lease, heart.hold())) => prepared,
         };
         let prepared = heart.stop().await.and(prepared);
-        let result = match prepared {
-            Ok(done) => unpanicked(self.commit(lease, done)).await,
-            Err(error) => Err(error),
+        let (result, begun) = match prepared {
+            Ok(Done::NotNow(error)) => (Err(error), false),
+            Ok(done) => (unpanicked(self.commit(lease, done)).await, true),
+            Err(error) => (Err(error), true),
         };
         let took = began.elapsed();
         metrics::histogram!("vectrion_stage_duration_seconds", "stage" => stage.as_str()).record(took.as_secs_f64());
-        let outcome = self.settle(lease, result, jitter).await;
+        let outcome = self.settle(lease, result, begun, jitter).await;
         let label = outcome.as_ref().map_or("unknown", Outcome::as_str);
         metrics::counter!("vectrion_jobs_total", "stage" => stage.as_str(), "outcome" => label).increment(1);
         tracing::info!(
@@ -138,6 +142,7 @@ impl Stages {
                 jobs.cancel(lease).await?;
                 return Ok(Outcome::Cancelled);
             }
+            Done::NotNow(error) => return Err(error),
         }
         Ok(Outcome::Succeeded)
     }

@@ -1,5 +1,7 @@
 //! A TCP proxy that breaks what passes through it.
 
+mod line;
+
 use std::{
     collections::VecDeque,
     net::SocketAddr,
@@ -7,12 +9,15 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 
-/// What happens to a connection.
+pub use self::line::{Cut, Line};
+use self::line::{Lines, Passage};
+
+/// What happens to one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is closed as soon as it is made.
@@ -29,11 +34,13 @@ pub enum Fault {
     Answer(String),
 }
 
-/// Passes connections on to a server, each with the next of the faults that were ordered, or none.
+/// Passes connections on to a server. Each has the next of the faults that were ordered, or none, and all of them, those
+/// that are open too, share a [`Line`].
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
     faults: Arc<Mutex<VecDeque<Fault>>>,
+    lines: Arc<Lines>,
     accepting: JoinHandle<()>,
 }
 
@@ -46,8 +53,9 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let faults = Arc::new(Mutex::new(VecDeque::new()));
-        let accepting = tokio::spawn(accept(listener, server.to_owned(), Arc::clone(&faults)));
-        Self { address, faults, accepting }
+        let lines = Arc::new(Lines::default());
+        let accepting = tokio::spawn(accept(listener, server.to_owned(), Arc::clone(&faults), Arc::clone(&lines)));
+        Self { address, faults, lines, accepting }
     }
 
     /// Where it listens.
@@ -67,9 +75,32 @@ impl FaultProxy {
         lock(&self.faults).len()
     }
 
-    /// Forgets what was ordered.
+    /// Changes the line, for the connections that are open and those to come.
+    pub fn set(&self, line: Line) {
+        self.lines.set(line);
+    }
+
+    /// Ends the connections that are open now.
+    pub fn cut(&self, cut: Cut) {
+        self.lines.cut(cut);
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.lines.open()
+    }
+
+    /// Bytes that have passed so far, to the server and from it.
+    #[must_use]
+    pub fn passed(&self) -> (u64, u64) {
+        self.lines.passed()
+    }
+
+    /// Forgets what was ordered, and makes the line whole.
     pub fn heal(&self) {
         lock(&self.faults).clear();
+        self.lines.set(Line::default());
     }
 }
 
@@ -83,16 +114,16 @@ fn lock(faults: &Mutex<VecDeque<Fault>>) -> MutexGuard<'_, VecDeque<Fault>> {
     faults.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, server: String, faults: Arc<Mutex<VecDeque<Fault>>>) {
+async fn accept(listener: TcpListener, server: String, faults: Arc<Mutex<VecDeque<Fault>>>, lines: Arc<Lines>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let fault = lock(&faults).pop_front();
-        connections.spawn(serve(client, server.clone(), fault));
+        let fault = if lines.is_closed() { Some(Fault::Refuse) } else { lock(&faults).pop_front() };
+        connections.spawn(serve(client, server.clone(), fault, Arc::clone(&lines)));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn serve(mut client: TcpStream, server: String, fault: Option<Fault>) {
+async fn serve(mut client: TcpStream, server: String, fault: Option<Fault>, lines: Arc<Lines>) {
     match &fault {
         Some(Fault::Refuse) => return,
         Some(Fault::Silence) => std::future::pending().await,
@@ -103,50 +134,14 @@ async fn serve(mut client: TcpStream, server: String, fault: Option<Fault>) {
         _ => {}
     }
     let Ok(upstream) = TcpStream::connect(&server).await else { return };
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = upstream.into_split();
-    let (mut flip_request, mut flip_response, mut cut) = (None, None, None);
+    let (mut to_server, mut to_client) = (Passage::default(), Passage::default());
     match fault {
-        Some(Fault::FlipRequest(at)) => flip_request = Some(at),
-        Some(Fault::FlipResponse(at)) => flip_response = Some(at),
-        Some(Fault::CutResponse(after)) => cut = Some(after),
+        Some(Fault::FlipRequest(at)) => to_server.flip = Some(at),
+        Some(Fault::FlipResponse(at)) => to_client.flip = Some(at),
+        Some(Fault::CutResponse(after)) => to_client.cut = Some(after),
         _ => {}
     }
-    // When the server's side ends, so does the connection; the client's side may end before.
-    tokio::select! {
-        () = async {
-            pass(from_client, to_server, flip_request, None).await;
-            std::future::pending().await
-        } => {}
-        () = pass(from_server, to_client, flip_response, cut) => {}
-    }
-}
-
-/// Copies until either end, or so many bytes; the byte at `flip` is changed.
-async fn pass(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    flip: Option<usize>,
-    cut: Option<usize>,
-) {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut passed = 0;
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if let Some(at) = flip.and_then(|at| at.checked_sub(passed))
-            && at < read
-        {
-            buffer[at] ^= 1;
-        }
-        let end = cut.map_or(read, |cut| read.min(cut - passed));
-        if to.write_all(&buffer[..end]).await.is_err() {
-            return;
-        }
-        passed += end;
-        if cut == Some(passed) {
-            return;
-        }
-    }
-    let _ = to.shutdown().await;
+    line::connect(client, upstream, to_server, to_client, &lines).await;
 }
 
 /// Reads a request whole, so that its sender comes to read the answer.

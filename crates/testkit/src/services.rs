@@ -32,7 +32,7 @@ pub fn address(variable: &str) -> Option<String> {
 pub struct Service {
     name: &'static str,
     directory: TempDir,
-    url: String,
+    exported: Vec<(String, String)>,
 }
 
 impl Service {
@@ -43,14 +43,26 @@ impl Service {
     #[must_use]
     pub fn start(name: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let url = run(name, "start", directory.path());
-        Self { name, directory, url }
+        let exported = run(name, "start", directory.path());
+        Self { name, directory, exported }
     }
 
     /// Its address.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        &self.exported[0].1
+    }
+
+    /// What its script printed under this name, such as `VECTRION_TEST_QDRANT_API_KEY`.
+    #[must_use]
+    pub fn exported(&self, variable: &str) -> Option<&str> {
+        self.exported.iter().find(|(name, _)| name == variable).map(|(_, value)| value.as_str())
+    }
+
+    /// Where its data and its log are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Kills it with all its processes, as a power cut does.
@@ -61,14 +73,25 @@ impl Service {
         self.signal(Signal::SIGKILL);
     }
 
-    /// Sends a signal to all its processes.
+    /// Sends a signal to all its processes, those that left its group too.
     ///
     /// # Panics
     /// When it does not run.
     pub fn signal(&self, signal: Signal) {
-        let text = std::fs::read_to_string(self.directory.path().join("pid")).expect("it was started");
-        let pid: i32 = text.split_whitespace().next().and_then(|pid| pid.parse().ok()).expect("a process id");
-        kill(Pid::from_raw(-pid), signal).expect("it runs");
+        assert!(self.signal_if_running(signal), "it runs");
+    }
+
+    /// The same, and whether it runs.
+    pub fn signal_if_running(&self, signal: Signal) -> bool {
+        let text = std::fs::read_to_string(self.directory.path().join("pid")).unwrap_or_default();
+        let Some(pid) = text.split_whitespace().next().and_then(|pid| pid.parse().ok()) else { return false };
+        let descendants = descendants(pid);
+        let found = kill(Pid::from_raw(-pid), signal).is_ok();
+        for descendant in descendants {
+            // It may have ended, by this very signal.
+            let _ = kill(Pid::from_raw(descendant), signal);
+        }
+        found
     }
 
     /// Starts it again, at the same address and with its data, and waits until it is ready.
@@ -76,7 +99,7 @@ impl Service {
     /// # Panics
     /// When it does not start.
     pub fn start_again(&self) {
-        assert_eq!(run(self.name, "start", self.directory.path()), self.url, "it keeps its address");
+        assert_eq!(run(self.name, "start", self.directory.path()), self.exported, "it keeps its address");
     }
 }
 
@@ -88,14 +111,52 @@ impl Drop for Service {
 
 fn script(name: &str) -> Command {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "scripts", "services", name].iter().collect();
-    Command::new(path)
+    let mut command = Command::new(path);
+    // The script of a service that we build looks for its program where this one is.
+    if let Ok(own) = std::env::current_exe()
+        && let Some(profile) = own.ancestors().find(|path| path.ends_with("debug") || path.ends_with("release"))
+        && let Some(target) = profile.parent()
+    {
+        command.env("CARGO_TARGET_DIR", target);
+    }
+    command
 }
 
-/// Runs a script and gives the first address that it prints, as `export NAME=ADDRESS`.
-fn run(name: &str, action: &str, directory: &Path) -> String {
+/// The processes that a process started, and those that these started.
+///
+/// # Panics
+/// When the list of processes cannot be read.
+#[must_use]
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let mut parents = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("a list of processes").flatten() {
+        let Some(child) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // One that has ended meanwhile has no file any more.
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<i32>().ok());
+        parents.extend(parent.map(|parent| (child, parent)));
+    }
+    let mut found = vec![pid];
+    let mut at = 0;
+    while at < found.len() {
+        let of = found[at];
+        found.extend(parents.iter().filter(|(_, parent)| *parent == of).map(|(child, _)| *child));
+        at += 1;
+    }
+    found.remove(0);
+    found
+}
+
+/// Runs a script and gives what it prints as `export NAME=VALUE…`, the address first.
+fn run(name: &str, action: &str, directory: &Path) -> Vec<(String, String)> {
     let output = script(name).arg(action).arg(directory).output().expect("the script runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{name} {action}: {err}");
-    let address = out.lines().find_map(|line| line.strip_prefix("export ")?.split_once('=')).map(|(_, url)| url);
-    address.unwrap_or_else(|| panic!("{name} {action} printed no address: {out}")).trim_matches(['\'', '"']).to_owned()
+    let words = out.lines().filter_map(|line| line.strip_prefix("export ")).flat_map(str::split_whitespace);
+    let exported: Vec<(String, String)> = words
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
+        .collect();
+    assert!(!exported.is_empty(), "{name} {action} printed no address: {out}");
+    exported
 }

@@ -44,8 +44,9 @@ impl Stages {
             return Ok(Done::Gone);
         }
         step!("embed::begun");
-        self.ports.objects.check().await?;
-        self.ports.vectors.check().await?;
+        if let Err(error) = self.ports.objects.check().await.and(self.ports.vectors.check().await) {
+            return Ok(Done::NotNow(error));
+        }
         let total = document.chunk_count;
         if total == 0 {
             return Err(Error::precondition("NO_TEXT", "the document holds no text that could be indexed"));

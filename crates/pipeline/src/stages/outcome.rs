@@ -11,8 +11,8 @@ use vectrion_core::{
 use super::Stages;
 use crate::settings::spread;
 
-/// Wait before a job that found the disk full is tried again, spread like the waits between tries.
-const STORAGE_FULL_WAIT: Duration = Duration::from_secs(15);
+/// Wait before a job is tried again that found the disk full, or could not begin, spread like the waits between tries.
+const PUT_OFF_WAIT: Duration = Duration::from_secs(15);
 /// Waits between the tries to write an outcome.
 const WRITE_WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
 /// The longest wait that a dependency can ask for.
@@ -54,11 +54,13 @@ enum Verdict {
     GiveUp,
 }
 
-fn verdict(error: &Error, attempts: u32, max_attempts: u32) -> Verdict {
+/// `begun`: whether anything was done that the document could be to blame for.
+fn verdict(error: &Error, begun: bool, attempts: u32, max_attempts: u32) -> Verdict {
     match error.reason() {
         "LEASE_LOST" => Verdict::Leave,
         "DOCUMENT_DELETING" | "JOB_CANCELLED" => Verdict::Cancel,
         "STORAGE_FULL" if error.kind() == ErrorKind::ResourceExhausted => Verdict::PutOff,
+        _ if !begun && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded) => Verdict::PutOff,
         _ if error.is_transient() && attempts < max_attempts => Verdict::Retry,
         _ => Verdict::GiveUp,
     }
@@ -66,14 +68,20 @@ fn verdict(error: &Error, attempts: u32, max_attempts: u32) -> Verdict {
 
 impl Stages {
     /// Writes what became of the try, unless the lease was lost.
-    pub(super) async fn settle(&self, lease: &Lease, result: Result<Outcome>, jitter: f64) -> Result<Outcome> {
+    pub(super) async fn settle(
+        &self,
+        lease: &Lease,
+        result: Result<Outcome>,
+        begun: bool,
+        jitter: f64,
+    ) -> Result<Outcome> {
         let error = match result {
             Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
         let job = &lease.job;
         let jobs = &self.ports.jobs;
-        let verdict = verdict(&error, job.attempts, job.max_attempts);
+        let verdict = verdict(&error, begun, job.attempts, job.max_attempts);
         match verdict {
             Verdict::Leave | Verdict::Cancel => {
                 tracing::debug!(job_id = %job.id, reason = error.reason(), "a job was taken away");
@@ -92,7 +100,8 @@ impl Stages {
             Verdict::Leave => (Outcome::Lost, Ok(())),
             Verdict::Cancel => (Outcome::Cancelled, persist(|| jobs.cancel(lease)).await),
             Verdict::PutOff => {
-                let delay = spread(STORAGE_FULL_WAIT, jitter);
+                let longest = if begun { PUT_OFF_WAIT } else { Duration::from_millis(self.settings.retry_max_ms) };
+                let delay = spread(PUT_OFF_WAIT.min(longest), jitter);
                 (Outcome::PutOff, persist(|| jobs.put_off(lease, &error, delay)).await)
             }
             Verdict::Retry => {
@@ -155,29 +164,37 @@ mod tests {
     #[test]
     fn transient_errors_are_tried_again_until_the_last_try() {
         let down = Error::unavailable("DATABASE_DOWN", "down");
-        assert_eq!(verdict(&down, 1, 3), Verdict::Retry);
-        assert_eq!(verdict(&down, 2, 3), Verdict::Retry);
-        assert_eq!(verdict(&down, 3, 3), Verdict::GiveUp);
+        assert_eq!(verdict(&down, true, 1, 3), Verdict::Retry);
+        assert_eq!(verdict(&down, true, 2, 3), Verdict::Retry);
+        assert_eq!(verdict(&down, true, 3, 3), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn what_could_not_begin_costs_no_tries_unless_it_never_can() {
+        let down = Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "down");
+        assert_eq!(verdict(&down, false, 3, 3), Verdict::PutOff);
+        let refused = Error::precondition("VECTOR_INDEX_LOGIN_REFUSED", "refused");
+        assert_eq!(verdict(&refused, false, 1, 3), Verdict::GiveUp);
     }
 
     #[test]
     fn permanent_errors_give_up_at_once() {
         let bad = Error::precondition("PDF_PASSWORD_REQUIRED", "locked");
-        assert_eq!(verdict(&bad, 1, 3), Verdict::GiveUp);
+        assert_eq!(verdict(&bad, true, 1, 3), Verdict::GiveUp);
         let lost = Error::new(ErrorKind::DataLoss, "OBJECT_CORRUPT", "damaged");
-        assert_eq!(verdict(&lost, 1, 3), Verdict::GiveUp);
+        assert_eq!(verdict(&lost, true, 1, 3), Verdict::GiveUp);
     }
 
     #[test]
     fn a_full_disk_costs_no_tries_and_a_lost_lease_writes_nothing() {
         let full = Error::new(ErrorKind::ResourceExhausted, "STORAGE_FULL", "full");
-        assert_eq!(verdict(&full, 3, 3), Verdict::PutOff);
+        assert_eq!(verdict(&full, true, 3, 3), Verdict::PutOff);
         let lost = Error::new(ErrorKind::Aborted, "LEASE_LOST", "lost");
-        assert_eq!(verdict(&lost, 1, 3), Verdict::Leave);
+        assert_eq!(verdict(&lost, true, 1, 3), Verdict::Leave);
         let deleting = Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "deleting");
-        assert_eq!(verdict(&deleting, 3, 3), Verdict::Cancel);
+        assert_eq!(verdict(&deleting, true, 3, 3), Verdict::Cancel);
         let cancelled = Error::new(ErrorKind::Aborted, "JOB_CANCELLED", "cancelled");
-        assert_eq!(verdict(&cancelled, 1, 3), Verdict::Cancel);
+        assert_eq!(verdict(&cancelled, true, 1, 3), Verdict::Cancel);
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,7 +28,9 @@ impl Stages {
             return Ok(Done::Gone);
         }
         step!("process::begun");
-        self.ports.objects.check().await?;
+        if let Err(error) = self.ports.objects.check().await {
+            return Ok(Done::NotNow(error));
+        }
 
         let name = format!("{}-{}", lease.job.id, lease.token);
         let file = scratch::fetch(self.ports.objects.as_ref(), &document, &self.scratch, &name).await?;
