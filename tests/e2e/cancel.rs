@@ -73,7 +73,7 @@ async fn work_that_waits_for_a_model_is_cancelled_and_taken_up_again() {
         let paragraph = |n: usize| format!("Buoy number {n} of the outer channel is painted green and white.\n\n");
         let mut text: String = (0..400).map(paragraph).collect();
         let first = client.index("a.txt", text.as_bytes()).await;
-        assert!(first.chunk_count > 10);
+        assert!(first.chunk_count > 10, "{}: {first:?}", installation.profile);
         text.push_str("The tarpit is at the end.\n");
         let second = client.upload("a.txt", text.as_bytes()).await;
         assert_eq!((second.document_id.as_str(), second.version), (first.document_id.as_str(), 2));
