@@ -145,7 +145,7 @@ async fn queues_jobs_and_workers_are_seen_while_they_work() {
         let client = installation.operator().await;
         let mut admin = client.admin.clone();
         let mut watch =
-            admin.watch_queues(WatchQueuesRequest { interval_ms: 60_000, ..Default::default() }).await.unwrap();
+            admin.watch_queues(WatchQueuesRequest { interval_ms: 1000, ..Default::default() }).await.unwrap();
         let watch = watch.get_mut();
         let first = watch.message().await.unwrap().unwrap();
         assert_eq!(first.queues.len(), 3, "every stage, at once");
