@@ -116,7 +116,8 @@ impl Queries {
         self.settings.max_question_chars
     }
 
-    /// Stops the answers being written, because the process is ending.
+    /// Ends the answers being written with `UNAVAILABLE`, `ANSWER_INTERRUPTED`, because the process is ending. Whoever follows
+    /// them gets that as their last event.
     pub fn shut_down(&self) {
         self.running.stop_all();
     }

@@ -32,6 +32,9 @@ use crate::{
 /// After the drain, connections are cut; this is the time they get to notice.
 const CUT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Answers that outlast the drain get so long to end with an event that says so.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+
 /// Mutations that their callers left get so long to end after the last connection is gone.
 const LAST_MUTATIONS: Duration = Duration::from_secs(5);
 
@@ -70,6 +73,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     /// Mutations under way, which their callers may have left.
+    answers: Option<Arc<Queries>>,
     tasks: TaskTracker,
 }
 
@@ -86,8 +90,9 @@ impl Server {
         });
         let probe = health::probe_ports(Arc::clone(&use_cases.ports));
         let tasks = TaskTracker::new();
+        let answers = Some(Arc::clone(&use_cases.queries));
         let routes = routes(&settings, use_cases, info, tasks.clone());
-        Ok(Self { tasks, ..Self::assemble(settings, routes, authenticate, probe).await? })
+        Ok(Self { tasks, answers, ..Self::assemble(settings, routes, authenticate, probe).await? })
     }
 
     /// Looks at what the server depends on in another way than by asking the ports.
@@ -138,16 +143,28 @@ impl Server {
         }
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
         let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
-        Ok(Self { settings, routes, authenticate, reporter, probe, listener, address, tls, tasks: TaskTracker::new() })
+        Ok(Self {
+            settings,
+            routes,
+            authenticate,
+            reporter,
+            probe,
+            listener,
+            address,
+            tls,
+            answers: None,
+            tasks: TaskTracker::new(),
+        })
     }
 
     /// Serves until `shutdown` fires and the calls in hand have ended: health says "not serving"; after a pause, in which
-    /// load balancers notice, nothing new is accepted and watches end; running calls get their time; what is left is cut.
+    /// load balancers notice, nothing new is accepted and watches end; running calls get their time; answers that are left
+    /// end with an error, and what else is left is cut.
     ///
     /// # Errors
     /// Of the transport.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let Self { settings, routes, authenticate, reporter, probe, listener, address, tls, tasks } = self;
+        let Self { settings, routes, authenticate, reporter, probe, listener, address, tls, answers, tasks } = self;
         let every = Duration::from_secs(settings.readiness_interval_s);
         let mut watch = HealthWatch::new(reporter.clone(), probe, every).await;
         watch.look().await;
@@ -177,6 +194,10 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(settings.shutdown_pause_ms)).await;
             drain.cancel();
             tokio::time::sleep(Duration::from_secs(settings.shutdown_drain_s)).await;
+            if let Some(answers) = &answers {
+                answers.shut_down();
+                tokio::time::sleep(LAST_ANSWERS).await;
+            }
             tracing::warn!(drain_s = settings.shutdown_drain_s, "calls were still running and are cut");
             cut.cancel();
             tokio::time::sleep(CUT_PATIENCE).await;

@@ -24,6 +24,8 @@ pub(super) struct Running {
     pub(super) tenant: TenantId,
     pub(super) key: KeyId,
     pub(super) cancelled: CancellationToken,
+    /// The process is ending.
+    pub(super) interrupted: CancellationToken,
     events: Mutex<Vec<AnswerEvent>>,
     length: watch::Sender<usize>,
     attachments: AtomicU64,
@@ -36,6 +38,7 @@ impl Running {
             tenant,
             key,
             cancelled: CancellationToken::new(),
+            interrupted: CancellationToken::new(),
             events: Mutex::new(Vec::new()),
             length: watch::Sender::new(0),
             attachments: AtomicU64::new(0),
@@ -118,7 +121,7 @@ impl RunningAnswers {
 
     pub(super) fn stop_all(&self) {
         for running in self.by_id.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            running.cancelled.cancel();
+            running.interrupted.cancel();
         }
     }
 }

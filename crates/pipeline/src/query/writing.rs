@@ -62,10 +62,12 @@ impl Writer {
     /// Writes the answer to its terminal event, which is stored before it is shown.
     pub(super) async fn run(mut self) {
         let margin = self.deadline.checked_sub(DEADLINE_MARGIN).unwrap_or(self.deadline);
-        let cancelled = self.running.cancelled.clone();
+        let (cancelled, interrupted) = (self.running.cancelled.clone(), self.running.interrupted.clone());
         let end = tokio::select! {
             biased;
             () = cancelled.cancelled() => AnswerEventKind::Done { finish_reason: FinishReason::Cancelled },
+            () = interrupted.cancelled() => failed(&Error::unavailable(
+                "ANSWER_INTERRUPTED", "the server that wrote the answer is shutting down; ask again")),
             () = tokio::time::sleep_until(margin.into()) => failed(&Error::new(
                 ErrorKind::DeadlineExceeded, "DEADLINE_EXCEEDED", "the time allowed ran out before the answer was complete")),
             written = self.write() => match written {

@@ -156,8 +156,7 @@ async fn pass(
 ) {
     let mut buffer = vec![0; PIECE];
     let mut passed = 0;
-    loop {
-        let Ok(read @ 1..) = from.read(&mut buffer).await else { break };
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if let Some(at) = passage.flip.and_then(|at| at.checked_sub(passed))
             && at < read
         {
