@@ -104,7 +104,7 @@ impl Installation {
             "worker.poll_ms=500".to_owned(),
             "ingest.retry_base_ms=100".to_owned(),
             "ingest.retry_max_ms=2000".to_owned(),
-            "documents.pdf_timeout_s=20".to_owned(),
+            "documents.pdf_timeout_s=12".to_owned(),
             "server.readiness_interval_s=1".to_owned(),
             format!("server.unary_timeout_s={}", crate::load::UNARY_DEADLINE.as_secs()),
             format!("server.upload_timeout_s={}", crate::load::UPLOAD_DEADLINE.as_secs()),

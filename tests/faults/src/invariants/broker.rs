@@ -21,24 +21,34 @@ pub(super) async fn check(installation: &Installation) -> Result<Vec<String>> {
     let start = Instant::now();
     loop {
         let left = messages(installation).await?;
-        if left == 0 {
+        if left.is_empty() {
             return Ok(Vec::new());
         }
         if start.elapsed() > PATIENCE {
-            return Ok(vec![format!("I6: {left} messages are in the broker's queues and nothing is to be done")]);
+            let left = left.join(", ");
+            return Ok(vec![format!(
+                "I6: nothing is to be done, and the broker holds wake-ups after {PATIENCE:?}: {left}"
+            )]);
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn messages(installation: &Installation) -> Result<u64> {
+/// The queues of stages that are not empty.
+async fn messages(installation: &Installation) -> Result<Vec<String>> {
     let queues = api(installation, "queues/vectrion").await?;
-    let queues = queues.as_array().context("a list of queues")?;
-    let own = queues.iter().filter(|queue| {
+    let mut left = Vec::new();
+    for queue in queues.as_array().context("a list of queues")? {
         let name = queue["name"].as_str().unwrap_or_default();
-        name.starts_with(&installation.name) && !name.contains("dead")
-    });
-    Ok(own.filter_map(|queue| queue["messages"].as_u64()).sum())
+        let is_stage = name.starts_with(&installation.name) && !name.ends_with(".dead");
+        // A queue that has just been made has no figures yet.
+        let count = |figure: &str| queue[figure].as_u64().unwrap_or(0);
+        if is_stage && count("messages") > 0 {
+            let (ready, held) = (count("messages_ready"), count("messages_unacknowledged"));
+            left.push(format!("{name}: {ready} ready, {held} held by {} consumers", count("consumers")));
+        }
+    }
+    Ok(left)
 }
 
 /// Asks the management interface.
