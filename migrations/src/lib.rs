@@ -8,6 +8,7 @@ mod ddl;
 mod m20261121_000001_initial;
 mod m20261121_000002_outbox;
 mod m20261121_000003_jobs;
+mod m20261121_000004_upkeep;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, async_trait,
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_initial::Migration),
             Box::new(m20261121_000002_outbox::Migration),
             Box::new(m20261121_000003_jobs::Migration),
+            Box::new(m20261121_000004_upkeep::Migration),
         ]
     }
 

@@ -6,6 +6,7 @@ mod database;
 mod home;
 pub mod installation;
 pub mod process;
+pub mod restorable;
 pub mod shared;
 
 use std::{
@@ -112,6 +113,11 @@ impl TestApp {
             keys.extend(found.expect("a listing").into_iter().map(|object| object.key.as_str().to_owned()));
         }
         keys
+    }
+
+    /// Where it keeps its data.
+    pub fn home(&self) -> &Home {
+        &self.home
     }
 
     /// Stops the server as SIGTERM does, checks that no job is left over, and gives the data directory back.

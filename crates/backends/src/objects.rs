@@ -110,6 +110,10 @@ impl ObjectStore for ObjectBackend {
         self.store().list(prefix).await
     }
 
+    async fn walk(&self, prefix: &ObjectKey, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        self.store().walk(prefix, after, limit).await
+    }
+
     async fn check(&self) -> Result<()> {
         self.store().check().await
     }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use vectrion_core::{
     Result,
     ids::{ChunkId, DocumentId, TenantId, VersionId},
-    ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
+    ports::vectors::{Generation, Hit, Point, PointPage, VectorFilter, VectorIndex, VectorQuery, VectorScope},
 };
 
 #[cfg(any(feature = "edge", feature = "qdrant"))]
@@ -166,6 +166,14 @@ impl VectorIndex for VectorBackend {
         self.index().point_ids(scope, document).await
     }
 
+    async fn walk(&self, scope: &VectorScope, from: Option<&str>, limit: usize) -> Result<PointPage> {
+        self.index().walk(scope, from, limit).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>> {
+        self.index().tenants().await
+    }
+
     async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>> {
         self.index().generations(tenant).await
     }
@@ -181,6 +189,15 @@ impl VectorIndex for VectorBackend {
     async fn check(&self) -> Result<()> {
         self.index().check().await
     }
+}
+
+/// The id at which a page of a walk begins.
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+fn cursor(text: &str) -> Result<uuid::Uuid> {
+    uuid::Uuid::try_parse(text).map_err(|error| {
+        let message = "the cursor is not one that a page of this walk gave";
+        vectrion_core::Error::invalid("INVALID_CURSOR", message).with_source(error)
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The command line.
 
 mod dead_letters;
+mod upkeep;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::dead_letters::{DeadLetterFilterArgs, DeadLettersCommand};
+pub(crate) use self::upkeep::{LifecycleCommand, ReconcileArgs};
 
 const AFTER: &str = "\
 Exit status: 0 all went well; 1 something failed; 2 wrong arguments; 3 the server cannot be reached;
@@ -270,6 +272,14 @@ pub(crate) enum DocumentsCommand {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Show what is kept of documents that were deleted: what was removed, and that nothing is left.
+    Receipt {
+        /// Ids of the documents; without any, all receipts, newest first.
+        ids: Vec<String>,
+        /// Receipts at the most.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+    },
     /// Delete documents with everything that belongs to them.
     Delete {
         /// Their ids.
@@ -364,6 +374,11 @@ pub(crate) enum AdminCommand {
     /// Jobs that were given up.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// What of a collection is removed by itself.
+    #[command(subcommand)]
+    Lifecycle(LifecycleCommand),
+    /// Compare database, vectors and objects, and repair what does not fit.
+    Reconcile(ReconcileArgs),
     /// Tell what the server is and what it works with.
     Info,
 }

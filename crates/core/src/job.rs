@@ -66,6 +66,11 @@ pub enum JobPayload {
         /// The version.
         version_id: VersionId,
     },
+    /// Remove a version with everything that belongs to it, its bytes included.
+    PurgeVersionV1 {
+        /// The version.
+        version_id: VersionId,
+    },
     /// Remove a document with everything that belongs to it.
     DeleteDocumentV1 {},
 }
@@ -77,7 +82,9 @@ impl JobPayload {
         match self {
             Self::ProcessV1 { .. } => Stage::ProcessDocument,
             Self::EmbedV1 { .. } => Stage::EmbedDocument,
-            Self::DeleteVersionV1 { .. } | Self::DeleteDocumentV1 {} => Stage::DeleteDocument,
+            Self::DeleteVersionV1 { .. } | Self::PurgeVersionV1 { .. } | Self::DeleteDocumentV1 {} => {
+                Stage::DeleteDocument
+            }
         }
     }
 
@@ -85,9 +92,10 @@ impl JobPayload {
     #[must_use]
     pub fn version_id(&self) -> Option<VersionId> {
         match self {
-            Self::ProcessV1 { version_id } | Self::EmbedV1 { version_id } | Self::DeleteVersionV1 { version_id } => {
-                Some(*version_id)
-            }
+            Self::ProcessV1 { version_id }
+            | Self::EmbedV1 { version_id }
+            | Self::DeleteVersionV1 { version_id }
+            | Self::PurgeVersionV1 { version_id } => Some(*version_id),
             Self::DeleteDocumentV1 {} => None,
         }
     }

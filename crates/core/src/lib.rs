@@ -5,11 +5,13 @@
 
 pub mod answer;
 pub mod chunk;
+pub mod deletion;
 pub mod document;
 pub mod error;
 pub mod extraction;
 pub mod ids;
 pub mod job;
+pub mod lifecycle;
 pub mod metadata;
 pub mod page;
 pub mod ports;

@@ -3,13 +3,15 @@
 mod collections;
 mod dead_letters;
 mod keys;
+mod lifecycle;
 mod names;
 mod queues;
+mod reconcile;
 mod tenants;
 mod work;
 
-pub(crate) use self::tenants::finish_removals;
-pub use self::{dead_letters::Handled, queues::QueueStream};
+pub(crate) use self::tenants::{finish_removals, remove_bytes};
+pub use self::{dead_letters::Handled, queues::QueueStream, reconcile::ReconcileRequest};
 
 use std::sync::Arc;
 
@@ -20,7 +22,11 @@ use vectrion_core::{
     tenancy::{CallContext, Role, Tenant},
 };
 
-use crate::{Ports, identity::Identity};
+use crate::{
+    Ports,
+    identity::Identity,
+    settings::{HousekeepingSettings, IngestSettings},
+};
 
 /// A tenant as callers name it: empty for the key's own, a UUID for an id, else a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +38,21 @@ pub struct Administration {
     ports: Arc<Ports>,
     identity: Arc<Identity>,
     queue_watches: Arc<Semaphore>,
+    ingest: IngestSettings,
+    housekeeping: HousekeepingSettings,
 }
 
 impl Administration {
     /// Over these ports.
     #[must_use]
-    pub fn new(ports: Arc<Ports>, identity: Arc<Identity>) -> Self {
-        Self { ports, identity, queue_watches: Arc::new(Semaphore::new(queues::MAX_WATCHES)) }
+    pub fn new(
+        ports: Arc<Ports>,
+        identity: Arc<Identity>,
+        ingest: IngestSettings,
+        housekeeping: HousekeepingSettings,
+    ) -> Self {
+        let queue_watches = Arc::new(Semaphore::new(queues::MAX_WATCHES));
+        Self { ports, identity, queue_watches, ingest, housekeeping }
     }
 
     /// The tenant that a call is about.

@@ -12,13 +12,31 @@ use vectrion_core::{
     ports::vectors::{Generation, VectorScope},
 };
 
-use crate::Ports;
+use crate::{Ports, chores};
 
 /// Drops the old generations that no document needs any more. To be called at the start, before anything is searched.
 ///
 /// # Errors
 /// `FAILED_PRECONDITION`, reason `EMBEDDING_MODEL_CHANGED`, if searches would miss a document: nothing is dropped then.
 pub async fn settle(ports: &Ports) -> Result<()> {
+    // Nearly always there is nothing to drop, and nobody waits for anybody.
+    if old_scopes(ports).await?.is_empty() {
+        return Ok(());
+    }
+    // Whoever drops looks again before it does, when nobody else does the same.
+    chores::in_turn(ports, chores::GENERATIONS, || async {
+        for scope in old_scopes(ports).await? {
+            tracing::info!(tenant_id = %scope.tenant, model = scope.generation.model, chunker = scope.generation.chunker,
+                "dropping vectors that no document needs any more");
+            ports.vectors.drop_scope(&scope).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The old generations that no document needs any more.
+async fn old_scopes(ports: &Ports) -> Result<Vec<VectorScope>> {
     let mut old = Vec::new();
     let mut tenants = first_page();
     loop {
@@ -35,15 +53,9 @@ pub async fn settle(ports: &Ports) -> Result<()> {
         }
         match page.next {
             Some(next) => tenants.token = Some(next),
-            None => break,
+            None => return Ok(old),
         }
     }
-    for scope in old {
-        tracing::info!(tenant_id = %scope.tenant, model = scope.generation.model, chunker = scope.generation.chunker,
-            "dropping vectors that no document needs any more");
-        ports.vectors.drop_scope(&scope).await?;
-    }
-    Ok(())
 }
 
 /// A document that can be searched, and has not all its points in this generation.

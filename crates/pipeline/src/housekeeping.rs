@@ -5,8 +5,10 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 use vectrion_core::{Error, Result, job::Stage};
 
 use crate::{
-    Ports, administration, ingestion,
-    settings::{AnswerSettings, IngestSettings},
+    Ports, administration, chores, ingestion,
+    lifecycle::Lifecycle,
+    receipts,
+    settings::{AnswerSettings, HousekeepingSettings, IngestSettings},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,14 +28,21 @@ pub struct Housekeeping {
     ports: Arc<Ports>,
     ingest: IngestSettings,
     answer: AnswerSettings,
+    upkeep: HousekeepingSettings,
     scratch: PathBuf,
 }
 
 impl Housekeeping {
     /// Over these ports.
     #[must_use]
-    pub fn new(ports: Arc<Ports>, ingest: IngestSettings, answer: AnswerSettings, scratch: PathBuf) -> Self {
-        Self { ports, ingest, answer, scratch }
+    pub fn new(
+        ports: Arc<Ports>,
+        ingest: IngestSettings,
+        answer: AnswerSettings,
+        upkeep: HousekeepingSettings,
+        scratch: PathBuf,
+    ) -> Self {
+        Self { ports, ingest, answer, upkeep, scratch }
     }
 
     /// For a process that is the only one on its database and has just started: takes back the leases of its dead self,
@@ -54,9 +63,14 @@ impl Housekeeping {
         self.take_back(false).await.map(|_jobs| ())
     }
 
-    /// Removes expired uploads, answers, request ids, ended jobs and history; every few minutes. Does all that it can,
-    /// then reports the first failure.
-    pub async fn sweep(&self) -> Result<()> {
+    /// Removes expired uploads, answers, request ids, ended jobs and history, verifies deletions, and applies lifecycle
+    /// policies; every few minutes. Does all that it can,
+    /// then reports the first failure. Of several processes on a database one does it at a time; says whether this one has.
+    pub async fn sweep(&self) -> Result<bool> {
+        Ok(chores::alone(&self.ports, chores::SWEEP, self.sweep_alone()).await?.is_some())
+    }
+
+    async fn sweep_alone(&self) -> Result<()> {
         let ports = &self.ports;
         let retention = DAY * self.answer.retention_days;
         let mut chores = Chores::default();
@@ -67,7 +81,15 @@ impl Housekeeping {
         chores.run("remove ended jobs", ports.jobs.purge_jobs(millis(KEEP_JOBS))).await;
         chores.run("forget the ends of documents", ports.catalog.trim_history(millis(KEEP_HISTORY))).await;
         chores.run("finish the removal of tenants", administration::finish_removals(ports)).await;
+        chores.run("verify deletions", receipts::verify_ended(ports)).await;
+        let keep = millis(DAY * self.upkeep.receipt_days);
+        chores.run("forget receipts of deletions", ports.upkeep.purge_receipts(keep)).await;
+        chores.run("apply lifecycle policies", self.lifecycle().apply_all()).await;
         chores.outcome()
+    }
+
+    fn lifecycle(&self) -> Lifecycle {
+        Lifecycle { ports: Arc::clone(&self.ports), ingest: self.ingest.clone(), housekeeping: self.upkeep.clone() }
     }
 
     async fn take_back(&self, all: bool) -> Result<u64> {

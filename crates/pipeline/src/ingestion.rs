@@ -10,7 +10,7 @@ mod watch;
 
 pub(crate) use self::discard::remove_dead;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -18,13 +18,16 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vectrion_core::{
     Error, Result,
-    document::{Document, ExternalId, Filename},
+    document::{Document, ExternalId, Filename, Warning},
     ids::{DocumentId, TenantId},
     metadata::Metadata,
     ports::objects::ByteStream,
 };
 
 use crate::{CollectionRef, Ports, settings::IngestSettings};
+
+/// How long the vector index may take to count the points of documents that are shown.
+const COUNT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a caller says before the bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +62,8 @@ pub enum UploadPart {
 pub struct DocumentView {
     /// The document.
     pub document: Document,
-    /// Points of the version shown, counted in the index.
+    /// Points of the version shown, counted in the index; 0, with a warning `VECTOR_COUNT_UNKNOWN`, when that is out of
+    /// reach.
     pub vector_count: u64,
 }
 
@@ -141,13 +145,23 @@ impl Ingestion {
         self.settings.max_document_bytes
     }
 
-    /// The documents with their points, counted by one call.
+    /// The documents with their points, counted by one call. An index that is out of reach keeps nobody from the documents:
+    /// they come without a count then, and say so.
     async fn views(ports: &Ports, tenant: TenantId, documents: Vec<Document>) -> Result<Vec<DocumentView>> {
         if documents.is_empty() {
             return Ok(Vec::new());
         }
         let versions: Vec<_> = documents.iter().map(|document| document.version_id).collect();
-        let counts = ports.vectors.count(&ports.vector_scope(tenant), &versions).await?;
+        let scope = ports.vector_scope(tenant);
+        let counting = tokio::time::timeout(COUNT_PATIENCE, ports.vectors.count(&scope, &versions));
+        let late = || Error::unavailable("VECTOR_INDEX_TIMEOUT", "the vector index took too long to count");
+        let counts = match counting.await.unwrap_or_else(|_| Err(late())) {
+            Ok(counts) => counts,
+            Err(error) => {
+                tracing::warn!(reason = error.reason(), ?error, "documents are shown without their vectors counted");
+                return Ok(documents.into_iter().map(uncounted).collect());
+            }
+        };
         if counts.len() != versions.len() {
             return Err(Error::internal(
                 "INDEX_MISCOUNT",
@@ -162,6 +176,15 @@ impl Ingestion {
         let mut views = Self::views(&self.ports, tenant, vec![document]).await?;
         views.pop().ok_or_else(|| Error::internal("INDEX_MISCOUNT", "the vector index gave no count"))
     }
+}
+
+/// A document whose points could not be counted.
+fn uncounted(mut document: Document) -> DocumentView {
+    document.warnings.push(Warning {
+        reason: "VECTOR_COUNT_UNKNOWN".to_owned(),
+        message: "the vector index is out of reach, so its vectors could not be counted".to_owned(),
+    });
+    DocumentView { document, vector_count: 0 }
 }
 
 /// The answer for a document that is missing or another tenant's.

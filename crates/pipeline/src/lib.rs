@@ -4,13 +4,17 @@
 //! takes its [`CallContext`](vectrion_core::tenancy::CallContext) first and works within the tenant of its principal.
 
 pub mod administration;
+mod chores;
 pub mod faults;
 pub mod generations;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod identity;
 pub mod ingestion;
+pub mod lifecycle;
 pub mod query;
+mod receipts;
+pub mod reconcile;
 pub mod settings;
 pub mod stages;
 
@@ -20,7 +24,7 @@ use vectrion_core::{
     ids::CollectionId,
     ports::{
         Answers, Cache, Catalog, ChatModel, Directory, DocumentParser, Embedder, Idempotency, Jobs, ObjectStore,
-        Uploads, VectorIndex, Wakeups,
+        Upkeep, Uploads, VectorIndex, Wakeups,
         vectors::{Generation, VectorScope},
     },
     time::Clock,
@@ -36,6 +40,8 @@ pub struct Ports {
     pub catalog: Arc<dyn Catalog>,
     /// Jobs.
     pub jobs: Arc<dyn Jobs>,
+    /// What keeps all in order.
+    pub upkeep: Arc<dyn Upkeep>,
     /// Uploads in progress.
     pub uploads: Arc<dyn Uploads>,
     /// Stored answers.

@@ -54,6 +54,32 @@ impl IngestSettings {
     }
 }
 
+/// `[housekeeping]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HousekeepingSettings {
+    /// Seconds between sweeps of what expired.
+    pub sweep_s: u64,
+    /// Seconds from which on what nobody refers to counts as left over.
+    pub orphan_min_age_s: u64,
+    /// Days that the receipts of deletions are kept.
+    pub receipt_days: u32,
+}
+
+impl HousekeepingSettings {
+    /// Age from which on what nobody refers to counts as left over.
+    #[must_use]
+    pub fn orphan_min_age(&self) -> Duration {
+        Duration::from_secs(self.orphan_min_age_s)
+    }
+
+    /// Time between sweeps.
+    #[must_use]
+    pub fn sweep_every(&self) -> Duration {
+        Duration::from_secs(self.sweep_s.max(1))
+    }
+}
+
 /// The wait, spread by `jitter` (0 to 1) over its upper half.
 pub(crate) fn spread(wait: Duration, jitter: f64) -> Duration {
     let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };

@@ -24,7 +24,7 @@ use vectrion_core::{
     Error, Result,
     document::Document,
     ids::WorkerId,
-    job::{Lease, Stage},
+    job::{JobPayload, Lease, Stage},
     ports::jobs::ProcessedVersion,
 };
 
@@ -32,7 +32,7 @@ use self::{
     heartbeat::{Heartbeat, Hold},
     outcome::Outcome,
 };
-use crate::{Ports, faults::step, settings::IngestSettings};
+use crate::{Ports, faults::step, receipts, settings::IngestSettings};
 
 /// Runs jobs. The job loop of the runtime claims and calls [`Stages::run`]; everything that a job commits is committed in
 /// here, under its lease.
@@ -137,6 +137,9 @@ impl Stages {
             Done::Deleted => {
                 jobs.finish_deletion(lease).await?;
                 step!("delete::committed");
+                if matches!(lease.job.payload, JobPayload::DeleteDocumentV1 {}) {
+                    receipts::verify_now(&self.ports, lease.job.tenant, lease.job.document).await;
+                }
             }
             Done::Gone => {
                 jobs.cancel(lease).await?;

@@ -89,7 +89,12 @@ impl App {
         let app = Self {
             ingestion: Arc::new(Ingestion::new(Arc::clone(&ports), config.section("ingest")?)),
             queries: Arc::new(Queries::new(Arc::clone(&ports), config.section("answer")?)),
-            administration: Arc::new(Administration::new(Arc::clone(&ports), Arc::clone(&identity))),
+            administration: Arc::new(Administration::new(
+                Arc::clone(&ports),
+                Arc::clone(&identity),
+                config.section("ingest")?,
+                config.section("housekeeping")?,
+            )),
             kinds: engine.kinds(),
             ports,
             identity,

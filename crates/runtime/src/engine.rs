@@ -9,7 +9,7 @@ use vectrion_core::ids::WorkerId;
 use vectrion_pipeline::{
     Ports,
     housekeeping::Housekeeping,
-    settings::{AnswerSettings, IngestSettings},
+    settings::{AnswerSettings, HousekeepingSettings, IngestSettings},
     stages::Stages,
 };
 
@@ -23,8 +23,6 @@ use crate::{
 
 /// Time between looks for expired leases.
 const REAP_EVERY: Duration = Duration::from_secs(5);
-/// Time between sweeps of what expired.
-const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
 /// Opened backends, and what runs on them without being asked.
 pub(crate) struct Engine {
@@ -33,6 +31,7 @@ pub(crate) struct Engine {
     backends: Backends,
     stages: Arc<Stages>,
     housekeeping: Arc<Housekeeping>,
+    sweep_every: Duration,
 }
 
 impl Engine {
@@ -41,11 +40,13 @@ impl Engine {
         let ingest: IngestSettings = config.section("ingest")?;
         let answer: AnswerSettings = config.section("answer")?;
         let worker: WorkerSettings = config.section("worker")?;
+        let upkeep: HousekeepingSettings = config.section("housekeeping")?;
         let backends = wiring::open(config).await?;
         let ports = Arc::clone(&backends.ports);
         Ok(Self {
             stages: Arc::new(Stages::new(Arc::clone(&ports), ingest.clone(), scratch.clone())),
-            housekeeping: Arc::new(Housekeeping::new(Arc::clone(&ports), ingest, answer, scratch)),
+            housekeeping: Arc::new(Housekeeping::new(Arc::clone(&ports), ingest, answer, upkeep.clone(), scratch)),
+            sweep_every: upkeep.sweep_every(),
             ports,
             worker,
             backends,
@@ -88,7 +89,7 @@ impl Engine {
             let relay = Relay::new(Arc::new(self.backends.store.clone()), Arc::clone(&self.backends.wakeups), poll);
             tasks.spawn(relay.run(stop.clone()));
         }
-        tasks.spawn(keep_house(Arc::clone(&self.housekeeping), stop.clone()));
+        tasks.spawn(keep_house(Arc::clone(&self.housekeeping), self.sweep_every, stop.clone()));
         tasks
     }
 
@@ -98,14 +99,14 @@ impl Engine {
     }
 }
 
-async fn keep_house(housekeeping: Arc<Housekeeping>, stop: CancellationToken) {
+async fn keep_house(housekeeping: Arc<Housekeeping>, sweep_every: Duration, stop: CancellationToken) {
     let mut reap = tokio::time::interval(REAP_EVERY);
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    let mut sweep = tokio::time::interval(sweep_every);
     loop {
         let (done, what) = tokio::select! {
             () = stop.cancelled() => return,
             _ = reap.tick() => (housekeeping.reap().await, "take back expired leases"),
-            _ = sweep.tick() => (housekeeping.sweep().await, "remove what expired"),
+            _ = sweep.tick() => (housekeeping.sweep().await.map(drop), "remove what expired"),
         };
         if let Err(error) = done {
             tracing::warn!(reason = error.reason(), ?error, "cannot {what}");

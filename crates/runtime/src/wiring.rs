@@ -96,6 +96,7 @@ pub(crate) async fn open(config: &Config) -> Result<Backends, StartError> {
         directory: Arc::clone(&shared) as _,
         catalog: Arc::clone(&shared) as _,
         jobs: Arc::clone(&shared) as _,
+        upkeep: Arc::clone(&shared) as _,
         uploads: Arc::clone(&shared) as _,
         answers: Arc::clone(&shared) as _,
         idempotency: shared,

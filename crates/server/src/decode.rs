@@ -7,6 +7,7 @@ mod fields;
 mod jobs;
 mod metadata;
 mod questions;
+mod reconcile;
 mod uploads;
 
 pub(crate) use self::{
@@ -20,5 +21,6 @@ pub(crate) use self::{
     jobs::{job_filter, watch_interval},
     metadata::required_metadata,
     questions::{answer, retrieve},
+    reconcile::{lifecycle_rules, reconcile},
     uploads::{upload_broken, upload_chunk, upload_header, upload_parts},
 };

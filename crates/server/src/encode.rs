@@ -7,6 +7,8 @@ mod jobs;
 mod metadata;
 mod passages;
 mod queues;
+mod reconcile;
+mod upkeep;
 mod values;
 
 pub(crate) use self::{
@@ -15,5 +17,7 @@ pub(crate) use self::{
     documents::{chunk, document, page_info, upload, uploaded, watch_event},
     jobs::{dead_letter, dead_letter_cause, job, job_with_history, worker},
     queues::queues,
+    reconcile::reconcile_event,
+    upkeep::{deletion_receipt, lifecycle_action, lifecycle_policy, lifecycle_summary},
     values::{page, size, time},
 };

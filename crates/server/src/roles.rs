@@ -75,6 +75,8 @@ pub(crate) static RULES: &[Rule] = &[
     rule(INGESTION, "ListPages", USER, Pace::Unary),
     rule(INGESTION, "GetDocumentContent", USER, Pace::Stream),
     rule(INGESTION, "CancelDocument", EDITOR, Pace::Unary),
+    rule(INGESTION, "GetDeletionReceipt", EDITOR, Pace::Unary),
+    rule(INGESTION, "ListDeletionReceipts", EDITOR, Pace::Unary),
     rule(QUERY, "Retrieve", USER, Pace::Unary),
     rule(QUERY, "Answer", USER, Pace::Stream),
     rule(QUERY, "ResumeAnswer", USER, Pace::Stream),
@@ -107,6 +109,10 @@ pub(crate) static RULES: &[Rule] = &[
     rule(ADMIN, "PurgeDeadLetters", TENANT_ADMIN, Pace::Unary),
     rule(ADMIN, "ListQueues", TENANT_ADMIN, Pace::Unary),
     rule(ADMIN, "WatchQueues", TENANT_ADMIN, Pace::Watch),
+    rule(ADMIN, "Reconcile", TENANT_ADMIN, Pace::Stream),
+    rule(ADMIN, "GetLifecyclePolicy", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "SetLifecyclePolicy", TENANT_ADMIN, Pace::Unary),
+    rule(ADMIN, "ApplyLifecyclePolicy", TENANT_ADMIN, Pace::Stream),
     rule("grpc.health.v1.Health", "Check", Access::Public, Pace::Unary),
     rule("grpc.health.v1.Health", "Watch", Access::Public, Pace::Watch),
     rule("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo", USER, Pace::Watch),
@@ -170,6 +176,8 @@ mod tests {
         IngestionService/ListPages u e a o
         IngestionService/GetDocumentContent u e a o
         IngestionService/CancelDocument e a o
+        IngestionService/GetDeletionReceipt e a o
+        IngestionService/ListDeletionReceipts e a o
         QueryService/Retrieve u e a o
         QueryService/Answer u e a o
         QueryService/ResumeAnswer u e a o
@@ -202,6 +210,10 @@ mod tests {
         AdminService/PurgeDeadLetters a o
         AdminService/ListQueues a o
         AdminService/WatchQueues a o
+        AdminService/Reconcile a o
+        AdminService/GetLifecyclePolicy a o
+        AdminService/SetLifecyclePolicy a o
+        AdminService/ApplyLifecyclePolicy a o
     ";
 
     /// Every RPC of the descriptor set as (service, method, client streams, server streams).

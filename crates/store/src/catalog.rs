@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use vectrion_core::{
     Result,
     chunk::Chunk,
+    deletion::DeletionOrder,
     document::{Document, DocumentFilter, DocumentOrder, DocumentState},
     ids::{ChunkId, DocumentId, JobId, TenantId, VersionId},
     metadata::Metadata,
@@ -59,15 +60,8 @@ impl Catalog for Store {
         Ok(metadata::update(self, tenant, id, &metadata).await?)
     }
 
-    async fn begin_delete(
-        &self,
-        tenant: TenantId,
-        id: DocumentId,
-        job: JobId,
-        max_attempts: u32,
-        trace_id: &str,
-    ) -> Result<Document> {
-        Ok(deletion::begin(self, tenant, id, job, max_attempts, trace_id).await?)
+    async fn begin_delete(&self, tenant: TenantId, id: DocumentId, order: &DeletionOrder) -> Result<Document> {
+        Ok(deletion::begin(self, tenant, id, order).await?)
     }
 
     async fn retry(&self, tenant: TenantId, id: DocumentId, job: JobId, trace_id: &str) -> Result<Document> {

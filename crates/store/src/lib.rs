@@ -1,7 +1,7 @@
 //! Rows, unit of work, jobs and leases on SQLite and PostgreSQL.
 //!
 //! [`Store`] implements the ports of the database: `Directory`, `Catalog`, `Jobs`, `Uploads`, `Answers`,
-//! `Idempotency` and `Outbox`. Each method of a port is one unit of work: a transaction, or one consistent read.
+//! `Idempotency`, `Outbox` and `Upkeep`. Each method of a port is one unit of work: a transaction, or one consistent read.
 //!
 //! # What holds
 //! - **Tenancy is in the constructor.** Rows are read and removed through `rows::<table>::for_tenant` and
@@ -32,6 +32,7 @@ mod sql;
 #[cfg(test)]
 mod test_database;
 mod time;
+mod upkeep;
 mod uploads;
 
 pub use connect::{Store, StoreSettings};

@@ -5,6 +5,7 @@ use vectrion_core::{
     document::{DocumentFilter, DocumentOrder, DocumentOrderField, DocumentState},
     ids::{ChunkId, CollectionId, DocumentId, TenantId},
     job::Stage,
+    lifecycle::LifecycleRule,
     metadata::{MetadataCondition, MetadataTest, MetadataValue},
     page::PageRequest,
     ports::jobs::DeadLetterFilter,
@@ -15,6 +16,7 @@ use crate::{
     catalog::{history, lists, search},
     jobs::{claim, dead_letters, status},
     test_database::database,
+    upkeep::{inventory, lifecycle},
 };
 
 fn tenant() -> TenantId {
@@ -127,5 +129,24 @@ async fn a_watch_of_the_queues_reads_indexes_alone() {
     for filter in [DeadLetterFilter::default(), filter] {
         let plan = dead_letters::causes_query(store.backend(), tenant(), &filter, 9).plan(store.reader()).await;
         assert!(plan.contains("USING COVERING INDEX dead_letters_cause (tenant_id=?"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_walk_over_versions_neither_sorts_nor_scans() {
+    let (store, _directory) = database().await;
+    let mut walk = inventory::records(tenant());
+    walk.push(" AND v.id > ").bind(Uuid::nil()).push(" ORDER BY v.id LIMIT ").bind(500_i64);
+    let walk = walk.plan(store.reader()).await;
+    assert!(walk.contains("SEARCH v USING INDEX document_versions_walk (tenant_id=? AND id>?)"), "{walk}");
+    assert!(
+        walk.contains("SEARCH j USING INDEX jobs_") && walk.contains("SEARCH c USING COVERING INDEX chunks_"),
+        "{walk}"
+    );
+    assert!(!walk.contains("SCAN") && !walk.contains("TEMP B-TREE"), "{walk}");
+    for rule in [LifecycleRule::Retention(1), LifecycleRule::Failed(1), LifecycleRule::Versions(1)] {
+        let query = lifecycle::candidates_query(tenant(), CollectionId(Uuid::nil()), rule, None, 200, 9);
+        let plan = query.plan(store.reader()).await;
+        assert!(!plan.contains("SCAN"), "{rule:?}: {plan}");
     }
 }

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod objects;
 pub mod outbox;
 pub mod scenario;
+pub mod upkeep;
 pub mod uploads;
 pub mod vectors;
 pub mod wakeups;

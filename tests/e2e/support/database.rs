@@ -25,6 +25,31 @@ impl Database {
         let url = format!("{base}/{name}");
         Some(Self { server, name, url })
     }
+
+    /// Copies it, as a dump does. Nobody may be connected.
+    pub async fn dump(&self) {
+        let mut connection = PgConnection::connect(&self.server).await.expect("the database server");
+        let rest =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()";
+        sqlx::query(rest).bind(&self.name).execute(&mut connection).await.expect("nobody is connected");
+        for statement in [
+            format!("DROP DATABASE IF EXISTS {0}_dump WITH (FORCE)", self.name),
+            format!("CREATE DATABASE {0}_dump TEMPLATE {0}", self.name),
+        ] {
+            connection.execute(sqlx::AssertSqlSafe(statement)).await.expect("a copy");
+        }
+    }
+
+    /// Puts it back to what it was. Nobody may be connected.
+    pub async fn restore(&self) {
+        let mut connection = PgConnection::connect(&self.server).await.expect("the database server");
+        for statement in [
+            format!("DROP DATABASE {0} WITH (FORCE)", self.name),
+            format!("CREATE DATABASE {0} TEMPLATE {0}_dump", self.name),
+        ] {
+            connection.execute(sqlx::AssertSqlSafe(statement)).await.expect("the copy");
+        }
+    }
 }
 
 impl Drop for Database {
@@ -35,6 +60,8 @@ impl Drop for Database {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let mut connection = PgConnection::connect(&server).await.expect("the database server");
+                let drop = format!("DROP DATABASE IF EXISTS {name}_dump WITH (FORCE)");
+                connection.execute(sqlx::AssertSqlSafe(drop)).await.expect("dropped");
                 let drop = format!("DROP DATABASE {name} WITH (FORCE)");
                 connection.execute(sqlx::AssertSqlSafe(drop)).await.expect("dropped");
             });

@@ -52,6 +52,11 @@ impl Home {
         self.installation.is_some()
     }
 
+    /// Its database; none on the embedded profile, where it is a file of the data directory.
+    pub fn database(&self) -> Option<&Database> {
+        self.installation.as_ref().map(|installation| &installation.database)
+    }
+
     /// Settings that name the services; none on the embedded profile.
     pub fn settings(&self) -> Vec<(String, String)> {
         self.installation.as_ref().map(Installation::settings).unwrap_or_default()

@@ -4,6 +4,7 @@ mod leftovers;
 mod put;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -198,6 +199,22 @@ impl ObjectStore for LocalObjects {
             .map_err(|error| failure::failed(error, prefix, &self.space))?;
         objects.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(objects)
+    }
+
+    async fn walk(&self, prefix: &ObjectKey, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        let directory = keys::directory(prefix)?;
+        let path = self.path(&directory)?;
+        let (prefix_text, after) = (prefix.as_str().to_owned(), after.map(|after| after.as_str().to_owned()));
+        let walking = blocking(move || {
+            walk::page(
+                &path,
+                directory.as_ref(),
+                &walk::Wanted { prefix: &prefix_text, after: after.as_deref(), limit },
+            )
+        });
+        walking.await?.map_err(|error| {
+            Error::unavailable("OBJECT_STORE_UNAVAILABLE", "the objects cannot be listed").with_source(error)
+        })
     }
 
     async fn check(&self) -> Result<()> {

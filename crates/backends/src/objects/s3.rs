@@ -138,6 +138,23 @@ impl ObjectStore for S3Objects {
         Ok(objects)
     }
 
+    async fn walk(&self, prefix: &ObjectKey, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        let directory = keys::directory(prefix)?;
+        let found = match after {
+            // A mark in the order of keys, not the key of an object: it is not checked as one.
+            Some(after) => self.store.list_with_offset(Some(&directory), &Location::from(after.as_str())),
+            None => self.store.list(Some(&directory)),
+        };
+        let beyond = |key: &str| key.starts_with(prefix.as_str()) && after.is_none_or(|after| key > after.as_str());
+        found
+            .try_filter(|found| std::future::ready(beyond(found.location.as_ref())))
+            .map_ok(|found| ObjectInfo { key: ObjectKey::from_listing(found.location.into()), size: found.size })
+            .take(limit)
+            .try_collect()
+            .await
+            .map_err(|error| failure::failed(error, prefix))
+    }
+
     async fn check(&self) -> Result<()> {
         let is_fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < CHECKED_FOR);
         if is_fresh(&self.checked.lock().unwrap_or_else(PoisonError::into_inner)) {

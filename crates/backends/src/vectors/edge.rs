@@ -28,7 +28,7 @@ use qdrant_edge::{EdgeShard, OperationResult, SearchParams, bm25_embed::EdgeBm25
 use vectrion_core::{
     Error, Result,
     ids::{ChunkId, DocumentId, TenantId, VersionId},
-    ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
+    ports::vectors::{Generation, Hit, Point, PointPage, VectorFilter, VectorIndex, VectorQuery, VectorScope},
 };
 
 pub use self::settings::EdgeSettings;
@@ -42,7 +42,12 @@ use self::{
     shard::OpenShard,
     writer::{Command, Removed, Shared},
 };
-use crate::{directory_lock::DirectoryLock, durable, free_space::FreeSpace, vectors::embedding::check_vector};
+use crate::{
+    directory_lock::DirectoryLock,
+    durable,
+    free_space::FreeSpace,
+    vectors::{cursor, embedding::check_vector},
+};
 
 /// Versions that are counted at once.
 const COUNT_VERSIONS: usize = 1000;
@@ -180,6 +185,10 @@ impl Opener {
     }
 }
 
+fn not_listed(error: std::io::Error) -> Error {
+    Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "the vector index cannot be listed").with_source(error)
+}
+
 fn not_removed(error: std::io::Error) -> Error {
     Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "a tenant's vector index cannot be removed").with_source(error)
 }
@@ -262,12 +271,25 @@ impl VectorIndex for EdgeIndex {
         Ok(found.await?.unwrap_or_default().into_iter().map(ChunkId).collect())
     }
 
+    async fn walk(&self, scope: &VectorScope, from: Option<&str>, limit: usize) -> Result<PointPage> {
+        let from = from.map(cursor).transpose()?;
+        let found = self.read(scope, "list points", move |shard| query::page(shard, from, limit)).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>> {
+        let layout = self.opener.layout.clone();
+        let looking = tokio::task::spawn_blocking(move || layout.tenants().map_err(not_listed));
+        looking.await.unwrap_or_else(|error| {
+            Err(Error::internal("VECTOR_INDEX_FAILED", "the listing of the vector index ended early")
+                .with_source(error))
+        })
+    }
+
     async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>> {
         let layout = self.opener.layout.clone();
         let looking = tokio::task::spawn_blocking(move || {
-            let shards = layout.shards_of(tenant).map_err(|error| {
-                Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "the vector index cannot be listed").with_source(error)
-            })?;
+            let shards = layout.shards_of(tenant).map_err(not_listed)?;
             shards.into_iter().map(|key| layout.described(key)).collect()
         });
         looking.await.unwrap_or_else(|error| {

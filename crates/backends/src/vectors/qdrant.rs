@@ -17,17 +17,21 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use qdrant_client::qdrant::{PointId, ScoredPoint, UpdateResult, UpdateStatus, facet_value::Variant as FacetVariant};
+use qdrant_client::qdrant::{
+    FacetValue, PointId, ScoredPoint, UpdateResult, UpdateStatus, Value, facet_value::Variant as FacetVariant,
+};
 use qdrant_edge::bm25_embed::EdgeBm25;
 use secrecy::SecretString;
 use uuid::Uuid;
 use vectrion_core::{
     Error, Result,
-    ids::{ChunkId, DocumentId, TenantId, VersionId},
-    ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
+    ids::{ChunkId, CollectionId, DocumentId, TenantId, VersionId},
+    ports::vectors::{
+        Generation, Hit, Point, PointPage, StoredPoint, VectorFilter, VectorIndex, VectorQuery, VectorScope,
+    },
 };
 
 pub use self::settings::QdrantSettings;
@@ -37,16 +41,22 @@ use self::{
     connection::Connection,
     failure::Trouble,
     frequencies::{Counted, Frequencies},
-    points::{Batches, DOCUMENT, VERSION},
+    points::{Batches, CHUNK, COLLECTION, DOCUMENT, VERSION},
     scoped::{Scoped, Target},
 };
-use super::{embedding::check_vector, generation::generation_id};
+use super::{cursor, embedding::check_vector, generation::generation_id};
 
 /// Versions that are counted at once.
 const COUNT_VERSIONS: usize = 1000;
 
 /// Points that are listed at once.
 const PAGE: u32 = 1000;
+
+/// Fields of the points of a walk.
+const WALKED: [&str; 4] = [CHUNK, DOCUMENT, VERSION, COLLECTION];
+
+/// Tenants of a collection that are listed.
+const MAX_TENANTS: u64 = 100_000;
 
 /// Points beyond the limit that are looked at to put points of equal score in order.
 const MAX_TIES: usize = 4096;
@@ -188,11 +198,7 @@ impl QdrantIndex {
         let hits = none_if_missing(counted, "count points")?.map(|response| response.hits).unwrap_or_default();
         let mut counts = HashMap::new();
         for hit in hits {
-            let Some(FacetVariant::StringValue(text)) = hit.value.and_then(|value| value.variant) else {
-                return Err(failure::odd_answer("a version that is no text"));
-            };
-            let version = Uuid::try_parse(&text).map_err(|_| failure::odd_answer("a version that we did not write"))?;
-            *counts.entry(version).or_default() += hit.count;
+            *counts.entry(id_of_hit(hit.value)?).or_default() += hit.count;
         }
         Ok(counts)
     }
@@ -222,6 +228,24 @@ fn check_completed(result: Option<UpdateResult>, task: &'static str) -> Result<(
             format!("the Qdrant server did not {task} in time; it may still do so"),
         )),
     }
+}
+
+/// The id by whose value points were counted.
+fn id_of_hit(value: Option<FacetValue>) -> Result<Uuid> {
+    let Some(FacetVariant::StringValue(text)) = value.and_then(|value| value.variant) else {
+        return Err(failure::odd_answer("an id that is no text"));
+    };
+    Uuid::try_parse(&text).map_err(|_| failure::odd_answer("an id that we did not write"))
+}
+
+/// A point of a walk.
+fn stored(payload: &HashMap<String, Value>) -> Result<StoredPoint> {
+    Ok(StoredPoint {
+        id: points::chunk_in(payload)?,
+        document: DocumentId(points::id_in(payload, DOCUMENT)?),
+        version_id: VersionId(points::id_in(payload, VERSION)?),
+        collection: CollectionId(points::id_in(payload, COLLECTION)?),
+    })
 }
 
 fn hit(found: &ScoredPoint) -> Result<Hit> {
@@ -302,7 +326,7 @@ impl VectorIndex for QdrantIndex {
         let mut ids = Vec::new();
         let mut offset: Option<PointId> = None;
         loop {
-            let request = points.list(PAGE, offset.take());
+            let request = points.list(&[CHUNK], PAGE, offset.take());
             let page = self.connection.read(|| async { self.connection.points().scroll(request.clone()).await }).await;
             let Some(page) = none_if_missing(page, "list points")? else { return Ok(ids) };
             for point in &page.result {
@@ -313,6 +337,29 @@ impl VectorIndex for QdrantIndex {
                 None => return Ok(ids),
             }
         }
+    }
+
+    async fn walk(&self, scope: &VectorScope, from: Option<&str>, limit: usize) -> Result<PointPage> {
+        let from = from.map(cursor).transpose()?.map(points::point_id);
+        let request = self.scoped(scope).list(&WALKED, u32::try_from(limit.max(1)).unwrap_or(u32::MAX), from);
+        let page = self.connection.read(|| async { self.connection.points().scroll(request.clone()).await }).await;
+        let Some(page) = none_if_missing(page, "list points")? else { return Ok(PointPage::default()) };
+        let points = page.result.iter().map(|point| stored(&point.payload)).collect::<Result<_>>()?;
+        Ok(PointPage { points, next: page.next_page_offset.map(points::text_of).transpose()? })
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>> {
+        let failed = |trouble: Trouble| trouble.into_error("list collections");
+        let mut tenants = BTreeSet::new();
+        for alias in self.collections.aliases(&self.connection).await.map_err(failed)? {
+            let request = scoped::tenants(alias, MAX_TENANTS);
+            let counted =
+                self.connection.read(|| async { self.connection.points().facet(request.clone()).await }).await;
+            for hit in none_if_missing(counted, "list tenants")?.map(|answer| answer.hits).unwrap_or_default() {
+                tenants.insert(TenantId(id_of_hit(hit.value)?));
+            }
+        }
+        Ok(tenants.into_iter().collect())
     }
 
     async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>> {

@@ -3,7 +3,9 @@
 mod collections;
 mod dead_letters;
 mod jobs;
+mod lifecycle;
 mod queues;
+mod reconcile;
 mod tenants;
 
 use vectrion::client::Client;
@@ -37,6 +39,8 @@ pub(crate) async fn run(client: &Client, output: &Output, command: AdminCommand)
             }
             Ok(())
         }
+        AdminCommand::Lifecycle(command) => lifecycle::run(client, output, command).await,
+        AdminCommand::Reconcile(args) => reconcile::run(client, output, args).await,
         AdminCommand::Info => {
             let response = client.admin().get_server_info(GetServerInfoRequest {}).await?.into_inner();
             output.message("GetServerInfoResponse", &response, describe_info)

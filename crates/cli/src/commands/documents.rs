@@ -1,6 +1,7 @@
 //! `vectrion documents`.
 
 mod cancel;
+mod receipts;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -72,6 +73,7 @@ pub(crate) async fn run(client: &Client, output: &Output, command: DocumentsComm
             output.message("Document", &response.into_inner().document.unwrap_or_default(), describe)
         }
         DocumentsCommand::Cancel { ids } => cancel::run(client, output, ids).await,
+        DocumentsCommand::Receipt { ids, limit } => receipts::run(client, output, ids, limit).await,
         DocumentsCommand::Delete { ids, yes } => delete(client, output, ids, yes).await,
     }
 }

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::{
     Result,
     chunk::Chunk,
+    deletion::DeletionOrder,
     document::{Document, DocumentFilter, DocumentOrder},
     ids::{ChunkId, DocumentId, JobId, TenantId, UploadId, VersionId},
     metadata::Metadata,
@@ -156,17 +157,11 @@ pub trait Catalog: Send + Sync {
     /// Replaces the metadata. Missing or being deleted is `DOCUMENT_NOT_FOUND`.
     async fn update_metadata(&self, tenant: TenantId, id: DocumentId, metadata: Metadata) -> Result<Document>;
 
-    /// Hides the document from every search and list of indexed documents, cancels its waiting jobs, and queues its
-    /// removal, in one transaction. A document that is being deleted is given back as it is. Missing is
-    /// `DOCUMENT_NOT_FOUND`.
-    async fn begin_delete(
-        &self,
-        tenant: TenantId,
-        id: DocumentId,
-        job: JobId,
-        max_attempts: u32,
-        trace_id: &str,
-    ) -> Result<Document>;
+    /// Hides the document from every search and list of indexed documents, cancels its waiting jobs, leaves a tombstone
+    /// ([`super::Upkeep::deletion_receipt`]), and queues its removal, in one transaction. A document that is being deleted
+    /// is given back as it is. Missing is `DOCUMENT_NOT_FOUND`; one that has changed since
+    /// [`DeletionOrder::at_revision`] is `ABORTED`, reason `DOCUMENT_CHANGED`.
+    async fn begin_delete(&self, tenant: TenantId, id: DocumentId, order: &DeletionOrder) -> Result<Document>;
 
     /// Queues the failed stage of the newest version again with fresh tries, and removes its dead letters. Without chunks
     /// to embed, because they were removed or are about to be, that is `process_document`. A document that has not failed is `FAILED_PRECONDITION`, reason `DOCUMENT_NOT_FAILED`.

@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod models;
 pub mod objects;
 pub mod outbox;
+pub mod upkeep;
 pub mod uploads;
 pub mod vectors;
 pub mod wakeups;
@@ -26,6 +27,7 @@ pub use self::{
     models::{ChatModel, Embedder, Tokenizer},
     objects::ObjectStore,
     outbox::Outbox,
+    upkeep::Upkeep,
     uploads::Uploads,
     vectors::VectorIndex,
     wakeups::Wakeups,

@@ -51,6 +51,32 @@ impl ObjectKey {
         Self(format!("tenants/{tenant}/"))
     }
 
+    /// Prefix of all versions of a tenant.
+    #[must_use]
+    pub fn versions_prefix(tenant: TenantId) -> Self {
+        Self(format!("tenants/{tenant}/versions/"))
+    }
+
+    /// Prefix of all uploads of a tenant.
+    #[must_use]
+    pub fn uploads_prefix(tenant: TenantId) -> Self {
+        Self(format!("tenants/{tenant}/uploads/"))
+    }
+
+    /// Prefix of all tenants.
+    #[must_use]
+    pub fn tenants_prefix() -> Self {
+        Self("tenants/".to_owned())
+    }
+
+    /// A mark in the order of keys: after all those of ours that begin with this one, and before every other that comes
+    /// after them.
+    #[must_use]
+    pub fn after_all(&self) -> Self {
+        // No name that we give begins with more than one `z`; stores change what is no letter on its way.
+        Self(format!("{}zzzz", self.0))
+    }
+
     /// The mark that a tenant is being removed: written before its rows go, removed after its vectors and objects went,
     /// so that a removal that was cut off is found.
     #[must_use]
@@ -114,6 +140,10 @@ pub trait ObjectStore: Send + Sync {
 
     /// Lists every object whose key begins with `prefix`, in key order.
     async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>>;
+
+    /// Up to `limit` of the objects whose key begins with `prefix` and comes after `after`, in key order. A walk in such
+    /// steps sees every object that is there from its beginning to its end.
+    async fn walk(&self, prefix: &ObjectKey, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectInfo>>;
 
     /// Whether the store can be used now. A store on a disk refuses below its floor of free space
     /// (`RESOURCE_EXHAUSTED`, reason `STORAGE_FULL`).

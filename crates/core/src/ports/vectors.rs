@@ -76,6 +76,28 @@ pub struct Hit {
     pub score: f32,
 }
 
+/// A point as a walk finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoredPoint {
+    /// Chunk.
+    pub id: ChunkId,
+    /// Document.
+    pub document: DocumentId,
+    /// Version.
+    pub version_id: VersionId,
+    /// Collection.
+    pub collection: CollectionId,
+}
+
+/// Some of the points of a scope.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PointPage {
+    /// The points.
+    pub points: Vec<StoredPoint>,
+    /// Where to go on; none at the end. Means something to the index that made it alone.
+    pub next: Option<String>,
+}
+
 /// Finds chunks by vector and by words.
 ///
 /// - `upsert` and the deletions are idempotent. Their effect is seen by later searches of the same process at once and
@@ -111,6 +133,17 @@ pub trait VectorIndex: Send + Sync {
 
     /// The ids of every point of a document, for checks and repairs.
     async fn point_ids(&self, scope: &VectorScope, document: DocumentId) -> Result<Vec<ChunkId>>;
+
+    /// Up to `limit` points of a scope, those from `from` on (`next` of the page before). A walk to the end sees every point
+    /// once that is there from its beginning to its end, whatever is written or removed meanwhile.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, reason `INVALID_CURSOR`, for a `from` that no page gave.
+    async fn walk(&self, scope: &VectorScope, from: Option<&str>, limit: usize) -> Result<PointPage>;
+
+    /// Tenants that have points, whatever the generation, in no order. One whose points were all removed may be among
+    /// them, and of a very large number some may be missing until others are gone.
+    async fn tenants(&self) -> Result<Vec<TenantId>>;
 
     /// The generations in which the tenant has points, in no order. One whose points were all removed may be among them.
     async fn generations(&self, tenant: TenantId) -> Result<Vec<Generation>>;

@@ -102,7 +102,7 @@ pub(crate) async fn finish_removals(ports: &Ports) -> Result<u64> {
 }
 
 /// The rows are gone: removes the vectors, the objects, and at last the mark.
-async fn remove_bytes(ports: &Ports, tenant: TenantId) -> Result<()> {
+pub(crate) async fn remove_bytes(ports: &Ports, tenant: TenantId) -> Result<()> {
     ports.cache.delete_tenant(tenant).await;
     ports.vectors.drop_tenant(tenant).await?;
     ports.objects.delete_prefix(&ObjectKey::tenant_prefix(tenant)).await?;

@@ -1,8 +1,9 @@
 //! Reading, changing, deleting and retrying documents.
 
 use vectrion_core::{
-    Result,
+    Error, Result,
     chunk::Chunk,
+    deletion::{DeletionCause, DeletionOrder, DeletionReceipt},
     document::{Document, DocumentFilter, DocumentOrder},
     ids::{DocumentId, JobId},
     job::Stage,
@@ -54,11 +55,39 @@ impl Ingestion {
     /// Hides the document and queues its removal.
     pub async fn delete_document(&self, context: &CallContext, id: DocumentId) -> Result<DocumentView> {
         let tenant = context.principal.tenant;
-        let tries = self.settings.attempts(Stage::DeleteDocument);
-        let document = self.ports.catalog.begin_delete(tenant, id, JobId::new(), tries, &context.trace_id).await?;
+        let order = DeletionOrder {
+            job: JobId::new(),
+            max_attempts: self.settings.attempts(Stage::DeleteDocument),
+            trace_id: context.trace_id.clone(),
+            cause: DeletionCause::Request,
+            key: Some(context.principal.key),
+            at_revision: None,
+        };
+        let document = self.ports.catalog.begin_delete(tenant, id, &order).await?;
         self.ports.wake(Stage::DeleteDocument).await;
         self.watching.changed();
         self.view(tenant, document).await
+    }
+
+    /// What is kept of a document that was, or is being, deleted. Without any it is `NOT_FOUND`, reason
+    /// `DELETION_RECEIPT_NOT_FOUND`.
+    pub async fn deletion_receipt(&self, context: &CallContext, id: DocumentId) -> Result<DeletionReceipt> {
+        self.ports.upkeep.deletion_receipt(context.principal.tenant, id).await?.ok_or_else(|| {
+            Error::not_found(
+                "DELETION_RECEIPT_NOT_FOUND",
+                format!("there is no receipt of a deletion of document {id}"),
+            )
+            .with_metadata("document_id", id.to_string())
+        })
+    }
+
+    /// Receipts and tombstones, newest request first.
+    pub async fn list_deletion_receipts(
+        &self,
+        context: &CallContext,
+        page: &PageRequest,
+    ) -> Result<Page<DeletionReceipt>> {
+        self.ports.upkeep.list_deletion_receipts(context.principal.tenant, page).await
     }
 
     /// Works on a failed document again.

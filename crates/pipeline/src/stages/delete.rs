@@ -7,7 +7,7 @@ use vectrion_core::{
 };
 
 use super::{Done, Stages, heartbeat::Hold};
-use crate::faults::step;
+use crate::{faults::step, receipts};
 
 impl Stages {
     /// Vectors first, then objects, then (by the commit) rows: whatever is left of a deletion that was cut off is found
@@ -21,6 +21,9 @@ impl Stages {
         // A version whose work was called off may be worked on again once the lease has run out.
         hold.check()?;
         if whole {
+            // Before any of it goes, for the receipt.
+            let stored = receipts::stored(&self.ports, job.tenant, job.document, &versions).await?;
+            self.ports.upkeep.note_removal(job.tenant, job.document, stored).await?;
             self.ports.vectors.delete_document(&scope, job.document).await?;
         } else {
             for version in &versions {
@@ -30,8 +33,8 @@ impl Stages {
         step!("delete::vectors_removed");
         self.ports.vectors.flush(&scope).await?;
         step!("delete::flushed");
-        // A version that was replaced keeps its bytes and its text: they can still be fetched.
-        if whole {
+        // A version that was replaced keeps its bytes and its text, until it is one too many: they can still be fetched.
+        if whole || matches!(job.payload, JobPayload::PurgeVersionV1 { .. }) {
             for version in versions {
                 self.ports.objects.delete_prefix(&ObjectKey::version_prefix(job.tenant, version)).await?;
             }

@@ -1,6 +1,6 @@
 //! A change of the embedding model.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use vectrion_core::{ErrorKind, tenancy::Role};
 use vectrion_pipeline::generations::settle;
@@ -68,5 +68,28 @@ async fn a_document_that_was_not_embedded_yet_is_embedded_by_the_new_model() {
     assert_eq!(view.vector_count, u64::from(view.document.chunk_count));
     assert!(view.vector_count > 0);
     assert_eq!(models(&world).await, ["others"]);
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_processes_that_start_at_once_one_drops_and_the_others_wait() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let world = open(directory.path(), "words").await;
+    let gone = world.ingest("a.txt", "the harbour of Ness").await;
+    let editor = world.context_of(world.tenant, Role::Editor);
+    world.ingestion.delete_document(&editor, gone.document.id).await.expect("deleted");
+    world.work().await;
+    world.close().await;
+
+    let world = open(directory.path(), "others").await;
+    let upkeep = &world.ports.upkeep;
+    assert!(upkeep.hold_chore("generations", "another process", Duration::from_secs(600)).await.expect("an answer"));
+    let mut settling = Box::pin(settle(&world.ports));
+    tokio::time::timeout(Duration::from_millis(600), &mut settling).await.expect_err("another process is at it");
+    assert_eq!(models(&world).await, ["words"]);
+    upkeep.release_chore("generations", "another process").await.expect("given back");
+    settling.as_mut().await.expect("its turn");
+    drop(settling);
+    assert_eq!(models(&world).await, Vec::<String>::new());
     world.close().await;
 }

@@ -10,6 +10,7 @@ mod lifecycle;
 mod meddling;
 mod objects;
 mod pieces;
+mod reconcile;
 mod stages;
 mod uploads;
 mod watch;

@@ -11,7 +11,7 @@ use vectrion_core::{
 };
 use vectrion_pipeline::{Ports, housekeeping::Housekeeping, ingestion::Ingestion};
 
-use super::world::{World, answer_settings, ingest_settings, spec};
+use super::world::{World, answer_settings, housekeeping_settings, ingest_settings, spec};
 
 /// The store of a world, which removes nothing of one upload, or has another upload aborted whenever bytes were stored.
 struct Meddling {
@@ -54,6 +54,10 @@ impl ObjectStore for Meddling {
         self.objects.list(prefix).await
     }
 
+    async fn walk(&self, prefix: &ObjectKey, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectInfo>> {
+        self.objects.walk(prefix, after, limit).await
+    }
+
     async fn check(&self) -> Result<()> {
         self.objects.check().await
     }
@@ -66,6 +70,7 @@ fn ports_over(world: &World, objects: Arc<dyn ObjectStore>) -> Arc<Ports> {
         directory: Arc::clone(&ports.directory),
         catalog: Arc::clone(&ports.catalog),
         jobs: Arc::clone(&ports.jobs),
+        upkeep: Arc::clone(&ports.upkeep),
         uploads: Arc::clone(&ports.uploads),
         answers: Arc::clone(&ports.answers),
         idempotency: Arc::clone(&ports.idempotency),
@@ -107,7 +112,7 @@ async fn an_upload_that_cannot_be_removed_keeps_no_other_from_being_removed() {
     let meddling = Meddling { objects: Arc::clone(&world.ports.objects), keeps, aborts: None };
     let ports = ports_over(&world, Arc::new(meddling));
     let scratch = world.path().join("scratch");
-    let housekeeping = Housekeeping::new(ports, ingest_settings(), answer_settings(), scratch);
+    let housekeeping = Housekeeping::new(ports, ingest_settings(), answer_settings(), housekeeping_settings(), scratch);
     let failed = housekeeping.sweep().await.expect_err("it is told");
     assert_eq!(failed.reason(), "OBJECT_STORE_UNAVAILABLE");
     let left = world.ports.uploads.expired_uploads(false, 10).await.expect("uploads");

@@ -29,7 +29,7 @@ use vectrion_pipeline::{
     housekeeping::Housekeeping,
     identity::Identity,
     ingestion::{DocumentView, Ingestion, UploadPart, UploadSpec},
-    settings::{AnswerSettings, IngestSettings},
+    settings::{AnswerSettings, HousekeepingSettings, IngestSettings},
     stages::Stages,
 };
 use vectrion_store::{Store, StoreSettings};
@@ -133,6 +133,7 @@ impl World {
             directory: Arc::clone(&shared) as _,
             catalog: Arc::clone(&shared) as _,
             jobs: Arc::clone(&shared) as _,
+            upkeep: Arc::clone(&shared) as _,
             uploads: Arc::clone(&shared) as _,
             answers: Arc::clone(&shared) as _,
             idempotency: shared,
@@ -151,10 +152,21 @@ impl World {
         };
         let scratch = path.join("scratch");
         Self {
-            administration: Administration::new(Arc::clone(&ports), Arc::clone(&identity)),
+            administration: Administration::new(
+                Arc::clone(&ports),
+                Arc::clone(&identity),
+                ingest.clone(),
+                housekeeping_settings(),
+            ),
             ingestion: Ingestion::new(Arc::clone(&ports), ingest.clone()),
             stages: Arc::new(Stages::new(Arc::clone(&ports), ingest.clone(), scratch.clone())),
-            housekeeping: Housekeeping::new(Arc::clone(&ports), ingest, answer_settings(), scratch),
+            housekeeping: Housekeeping::new(
+                Arc::clone(&ports),
+                ingest,
+                answer_settings(),
+                housekeeping_settings(),
+                scratch,
+            ),
             identity,
             parser,
             embedder,
@@ -251,6 +263,10 @@ async fn local_objects(path: &Path, min_free_bytes: u64) -> ObjectBackend {
 
 async fn memory() -> CacheBackend {
     CacheBackend::open("memory:", &CacheSettings::default()).await.expect("a cache")
+}
+
+pub fn housekeeping_settings() -> HousekeepingSettings {
+    HousekeepingSettings { sweep_s: 300, orphan_min_age_s: 3600, receipt_days: 365 }
 }
 
 pub fn ingest_settings() -> IngestSettings {

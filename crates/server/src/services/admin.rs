@@ -1,5 +1,6 @@
 //! AdminService.
 
+mod upkeep;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +43,8 @@ impl AdminApi {
 #[async_trait]
 impl AdminService for AdminApi {
     type WatchQueuesStream = Responses<v1::WatchQueuesResponse>;
+    type ReconcileStream = Responses<v1::ReconcileResponse>;
+    type ApplyLifecyclePolicyStream = Responses<v1::ApplyLifecyclePolicyResponse>;
 
     async fn create_tenant(
         &self,
@@ -393,5 +396,33 @@ impl AdminService for AdminApi {
         request: Request<v1::WatchQueuesRequest>,
     ) -> Result<Response<Self::WatchQueuesStream>, Status> {
         work::watch_queues(&self.administration, &self.ports, request).await
+    }
+
+    async fn reconcile(
+        &self,
+        request: Request<v1::ReconcileRequest>,
+    ) -> Result<Response<Self::ReconcileStream>, Status> {
+        upkeep::reconcile(&self.administration, request).await
+    }
+
+    async fn get_lifecycle_policy(
+        &self,
+        request: Request<v1::GetLifecyclePolicyRequest>,
+    ) -> Result<Response<v1::GetLifecyclePolicyResponse>, Status> {
+        upkeep::lifecycle_policy(&self.administration, request).await
+    }
+
+    async fn set_lifecycle_policy(
+        &self,
+        request: Request<v1::SetLifecyclePolicyRequest>,
+    ) -> Result<Response<v1::SetLifecyclePolicyResponse>, Status> {
+        upkeep::set_lifecycle_policy(&self.mutations, &self.administration, request).await
+    }
+
+    async fn apply_lifecycle_policy(
+        &self,
+        request: Request<v1::ApplyLifecyclePolicyRequest>,
+    ) -> Result<Response<Self::ApplyLifecyclePolicyStream>, Status> {
+        upkeep::apply_lifecycle_policy(&self.administration, request).await
     }
 }

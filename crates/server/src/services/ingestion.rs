@@ -268,6 +268,31 @@ impl IngestionService for IngestionApi {
             })
             .await
     }
+
+    async fn get_deletion_receipt(
+        &self,
+        request: Request<v1::GetDeletionReceiptRequest>,
+    ) -> Result<Response<v1::GetDeletionReceiptResponse>, Status> {
+        unary(request, |call, message| async move {
+            let id = decode::id("document_id", &message.document_id)?;
+            let receipt = self.ingestion.deletion_receipt(&call.context, id).await?;
+            Ok(v1::GetDeletionReceiptResponse { receipt: Some(encode::deletion_receipt(receipt)) })
+        })
+        .await
+    }
+
+    async fn list_deletion_receipts(
+        &self,
+        request: Request<v1::ListDeletionReceiptsRequest>,
+    ) -> Result<Response<v1::ListDeletionReceiptsResponse>, Status> {
+        unary(request, |call, message| async move {
+            let page = decode::page(message.page_size, message.page_token)?;
+            let found = self.ingestion.list_deletion_receipts(&call.context, &page).await?;
+            let (receipts, next_page_token) = encode::page(found, encode::deletion_receipt);
+            Ok(v1::ListDeletionReceiptsResponse { receipts, next_page_token })
+        })
+        .await
+    }
 }
 
 /// The content in messages of one size, whatever pieces the store gives; read no faster than the caller takes them.

@@ -61,6 +61,7 @@ mutations! {
     ReplayDeadLetter: ReplayDeadLetterRequest,
     ReplayDeadLetters: ReplayDeadLettersRequest,
     PurgeDeadLetters: PurgeDeadLettersRequest,
+    SetLifecyclePolicy: SetLifecyclePolicyRequest,
 }
 
 /// Makes mutations, each on a task of its own: what was begun is finished and its outcome kept, whatever becomes of its

@@ -2,8 +2,10 @@
 
 use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend};
 use vectrion_core::{
+    Error, ErrorKind,
+    deletion::DeletionOrder,
     document::{Document, DocumentState},
-    ids::{DocumentId, JobId, TenantId},
+    ids::{DocumentId, TenantId},
     job::JobPayload,
 };
 
@@ -13,19 +15,17 @@ use crate::{
     failure::Outcome,
     jobs::queue::{self, NewJob},
     sql, time,
+    upkeep::receipts,
 };
 
-pub(super) async fn begin(
-    store: &Store,
-    tenant: TenantId,
-    id: DocumentId,
-    job: JobId,
-    max_attempts: u32,
-    trace_id: &str,
-) -> Outcome<Document> {
+pub(super) async fn begin(store: &Store, tenant: TenantId, id: DocumentId, order: &DeletionOrder) -> Outcome<Document> {
     let tx = store.begin().await?;
     time::lock_tenant(&tx, tenant).await?;
     let row = change::document_row(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    if order.at_revision.is_some_and(|revision| revision != row.revision) {
+        let message = "the document has changed meanwhile; it was not deleted";
+        return Err(Error::new(ErrorKind::Aborted, "DOCUMENT_CHANGED", message).into());
+    }
     // A deletion that was given up is begun again.
     if !row.deleting || row.state == DocumentState::Failed.as_str() {
         let now = time::now(&tx).await?;
@@ -33,8 +33,10 @@ pub(super) async fn begin(
         cancel_waiting(&tx, tenant, id, now).await?;
         change::set_deletion_state(&tx, tenant, &row, None, now).await?;
         let (payload, announcer) = (JobPayload::DeleteDocumentV1 {}, store.announcer());
+        let (max_attempts, trace_id) = (order.max_attempts, order.trace_id.as_str());
         let new = NewJob { tenant, document: id, payload, max_attempts, trace_id, announcer };
-        queue::add_as(&tx, job, new, now).await?;
+        queue::add_as(&tx, order.job, new, now).await?;
+        receipts::leave_tombstone(&tx, tenant, &row, order, now).await?;
     }
     let document = view::require(&tx, tenant, id).await?;
     tx.commit().await?;

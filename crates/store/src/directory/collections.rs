@@ -143,6 +143,13 @@ pub(super) async fn delete(store: &Store, tenant: TenantId, id: CollectionId) ->
         )
         .into());
     }
+    sql::for_tenant(
+        tenant,
+        "DELETE FROM lifecycle_policies WHERE tenant_id = $1 AND collection_id = $2",
+        [id.0.into()],
+    )
+    .execute(&tx)
+    .await?;
     let removed = collections::delete_for_tenant(tenant).filter(collections::Column::Id.eq(id.0)).exec(&tx).await?;
     if removed.rows_affected == 0 {
         return Err(missing().into());

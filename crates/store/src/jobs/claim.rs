@@ -330,7 +330,9 @@ async fn move_on(
             (*version_id, DocumentState::Processing, "pages_total = 0, pages_done = 0")
         }
         JobPayload::EmbedV1 { version_id } => (*version_id, DocumentState::Embedding, "chunks_done = 0"),
-        JobPayload::DeleteVersionV1 { .. } | JobPayload::DeleteDocumentV1 {} => return Ok(()),
+        JobPayload::DeleteVersionV1 { .. } | JobPayload::PurgeVersionV1 { .. } | JobPayload::DeleteDocumentV1 {} => {
+            return Ok(());
+        }
     };
     reset_progress(tx, tenant, version, progress).await?;
     change::set_version_state(tx, tenant, document, version, state, None, now).await

@@ -183,7 +183,7 @@ async fn show_again(tx: &DatabaseTransaction, tenant: TenantId, job: &Job, now: 
         JobPayload::ProcessV1 { version_id } => (*version_id, DocumentState::Uploaded),
         JobPayload::EmbedV1 { version_id } => (*version_id, DocumentState::Processed),
         // Of a version that was indexed, the failure was that of its removal; one that had failed before keeps its own.
-        JobPayload::DeleteVersionV1 { version_id } => {
+        JobPayload::DeleteVersionV1 { version_id } | JobPayload::PurgeVersionV1 { version_id } => {
             if !failed_in_removal(tx, tenant, *version_id).await? {
                 return Ok(());
             }

@@ -13,13 +13,14 @@ use crate::{
     failure::Outcome,
     rows::{chunks, document_metadata, document_versions, documents},
     sql,
+    upkeep::receipts,
 };
 
 pub(super) async fn versions(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Vec<VersionId>> {
     lease::check(tx, lease).await?;
     let job = &lease.job;
     match &job.payload {
-        JobPayload::DeleteVersionV1 { version_id } => {
+        JobPayload::DeleteVersionV1 { version_id } | JobPayload::PurgeVersionV1 { version_id } => {
             let document = change::document_row(tx, job.tenant, job.document).await?;
             Ok(if is_shown(document.as_ref(), *version_id) { Vec::new() } else { vec![*version_id] })
         }
@@ -50,6 +51,13 @@ pub(super) async fn finish(store: &Store, lease: &Lease) -> Outcome<()> {
         JobPayload::DeleteVersionV1 { version_id } => {
             if !is_shown(Some(&document), *version_id) {
                 remove_version(&tx, held.tenant, *version_id).await?;
+            }
+            false
+        }
+        JobPayload::PurgeVersionV1 { version_id } => {
+            if !is_shown(Some(&document), *version_id) && document.newest_version_id != version_id.0 {
+                purge_version(&tx, held.tenant, *version_id).await?;
+                change::touch(&tx, held.tenant, held.document, held.now).await?;
             }
             false
         }
@@ -106,6 +114,22 @@ async fn remove_version(tx: &DatabaseTransaction, tenant: TenantId, version: Ver
     Ok(())
 }
 
+/// Removes all rows of a version.
+async fn purge_version(tx: &DatabaseTransaction, tenant: TenantId, version: VersionId) -> Outcome<()> {
+    for (table, column) in
+        [("chunks", "version_id"), ("pages", "version_id"), ("dead_letters", "version_id"), ("document_versions", "id")]
+    {
+        sql::for_tenant(
+            tenant,
+            format!("DELETE FROM {table} WHERE tenant_id = $1 AND {column} = $2"),
+            [version.0.into()],
+        )
+        .execute(tx)
+        .await?;
+    }
+    Ok(())
+}
+
 async fn remove_document(
     tx: &DatabaseTransaction,
     tenant: TenantId,
@@ -115,8 +139,9 @@ async fn remove_document(
 ) -> Outcome<()> {
     let id = DocumentId(document.id);
     while answers::redaction::forget_document(tx, tenant, id, ANSWERS).await? {}
+    let mut chunks = 0;
     for table in ["chunks", "pages"] {
-        sql::for_tenant(
+        let removed = sql::for_tenant(
             tenant,
             format!(
                 "DELETE FROM {table} WHERE tenant_id = $1 AND version_id IN
@@ -126,15 +151,20 @@ async fn remove_document(
         )
         .execute(tx)
         .await?;
+        if table == "chunks" {
+            chunks = removed;
+        }
     }
     document_metadata::delete_for_tenant(tenant)
         .filter(document_metadata::Column::DocumentId.eq(id.0))
         .exec(tx)
         .await?;
-    document_versions::delete_for_tenant(tenant)
+    let versions = document_versions::delete_for_tenant(tenant)
         .filter(document_versions::Column::DocumentId.eq(id.0))
         .exec(tx)
-        .await?;
+        .await?
+        .rows_affected;
+    receipts::end(tx, tenant, id, versions, chunks, now).await?;
     documents::delete_for_tenant(tenant).filter(documents::Column::Id.eq(id.0)).exec(tx).await?;
     remove_dead_letters(tx, tenant, id).await?;
     // Its other jobs go with it; the one that deletes it stays as the record that it did.

@@ -39,6 +39,10 @@ mod uploads {
     vectrion_testkit::uploads_conformance!(super::database);
 }
 
+mod upkeep {
+    vectrion_testkit::upkeep_conformance!(super::database);
+}
+
 mod answers {
     vectrion_testkit::answers_conformance!(super::database);
 }

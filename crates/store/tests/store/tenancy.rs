@@ -10,7 +10,7 @@ use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use crate::sqlite::database;
 
 /// Files that speak of the whole installation, and why.
-const ACROSS_TENANTS: [(&str, &str); 16] = [
+const ACROSS_TENANTS: [(&str, &str); 19] = [
     ("answers/retention.rs", "housekeeping ends and removes answers of all tenants"),
     ("catalog/history.rs", "housekeeping trims, and the metrics count, over all tenants"),
     ("connect.rs", "looks whether the database answers"),
@@ -26,6 +26,9 @@ const ACROSS_TENANTS: [(&str, &str); 16] = [
     ("jobs/workers.rs", "workers belong to the installation"),
     ("outbox.rs", "the relay publishes wake-ups of all tenants"),
     ("schema.rs", "migrations"),
+    ("upkeep/chores.rs", "chores belong to the installation"),
+    ("upkeep/lifecycle.rs", "housekeeping applies the policies of all tenants"),
+    ("upkeep/receipts.rs", "housekeeping verifies and forgets the deletions of all tenants"),
     ("uploads.rs", "housekeeping removes expired uploads of all tenants"),
 ];
 
@@ -107,7 +110,8 @@ async fn every_table_of_tenants_says_whose_each_row_is() {
     assert!(tables.len() > 15, "{tables:?}");
     for table in tables {
         let columns = names(format!("SELECT name FROM pragma_table_info('{table}')")).await;
-        let of_installation = matches!(table.as_str(), "tenants" | "workers" | "outbox" | "schema_migrations");
+        let of_installation =
+            matches!(table.as_str(), "tenants" | "workers" | "chores" | "outbox" | "schema_migrations");
         assert_eq!(columns.contains(&"tenant_id".to_owned()), !of_installation, "{table}: {columns:?}");
     }
 }

@@ -23,6 +23,7 @@ pub async fn suite<S: ObjectStore>(make: impl AsyncFn() -> S) {
     a_dropped_put_leaves_all_as_it_was(&make().await).await;
     a_missing_object_is_not_found_and_its_deletion_no_error(&make().await).await;
     prefixes_are_listed_in_order_and_deleted(&make().await).await;
+    a_walk_sees_every_object_once_and_in_order(&make().await).await;
     a_key_never_leads_out_of_the_store(&make().await).await;
     calls_at_once_do_not_disturb_each_other(&make().await).await;
     let store = make().await;
@@ -192,6 +193,51 @@ async fn prefixes_are_listed_in_order_and_deleted(store: &impl ObjectStore) {
     assert_eq!(store.delete_prefix(&ObjectKey::tenant_prefix(tenant)).await.expect("deletes"), 21);
     assert_eq!(store.list(&ObjectKey::tenant_prefix(tenant)).await.expect("lists"), []);
     assert_eq!(store.list(&ObjectKey::tenant_prefix(other)).await.expect("lists").len(), 1, "another tenant's stay");
+}
+
+async fn a_walk_sees_every_object_once_and_in_order(store: &impl ObjectStore) {
+    let (tenant, other) = (TenantId::new(), TenantId::new());
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        let (version, upload) = (VersionId::new(), UploadId::new());
+        expected.push(ObjectKey::original(tenant, version));
+        expected.push(ObjectKey::extracted(tenant, version));
+        expected.push(ObjectKey::upload_part(tenant, upload, 0, 10));
+        expected.push(ObjectKey::upload_part(tenant, upload, 10, 10));
+    }
+    for (size, key) in expected.iter().enumerate() {
+        store.put(key, content([vec![7; size]])).await.expect("puts");
+    }
+    let sizes: std::collections::BTreeMap<ObjectKey, u64> = expected.iter().cloned().zip(0..).collect();
+    store.put(&ObjectKey::original(other, VersionId::new()), content(["x"])).await.expect("puts");
+    let walk = async |prefix: ObjectKey, limit: usize| {
+        let (mut walked, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.walk(&prefix, after.as_ref(), limit).await.expect("walks");
+            assert!(page.len() <= limit, "{} of {limit}", page.len());
+            let is_last = page.len() < limit;
+            walked.extend(page);
+            after = walked.last().map(|object| object.key.clone());
+            if is_last {
+                return walked;
+            }
+        }
+    };
+    for limit in [1, 3, 20, 1000] {
+        let walked = walk(ObjectKey::tenant_prefix(tenant), limit).await;
+        let found: Vec<(ObjectKey, u64)> = walked.into_iter().map(|object| (object.key, object.size)).collect();
+        assert_eq!(found, sizes.clone().into_iter().collect::<Vec<_>>(), "{limit} at a time");
+    }
+    let versions = walk(ObjectKey::versions_prefix(tenant), 4).await;
+    assert_eq!(versions.len(), 10);
+    let first = ObjectKey::from_listing(versions[0].key.as_str().rsplit_once('/').expect("a directory").0.to_owned());
+    let first = ObjectKey::from_listing(format!("{}/", first.as_str()));
+    let rest = store.walk(&ObjectKey::versions_prefix(tenant), Some(&first.after_all()), 1000).await.expect("walks");
+    assert_eq!(rest, versions[2..], "all of a version can be passed over");
+    let nobody = store.walk(&ObjectKey::tenant_prefix(TenantId::new()), None, 10).await.expect("walks");
+    assert_eq!(nobody, []);
+    let tenants = store.walk(&ObjectKey::tenants_prefix(), None, 1000).await.expect("walks");
+    assert!(tenants.len() > 20, "objects of both tenants: {}", tenants.len());
 }
 
 async fn a_key_never_leads_out_of_the_store(store: &impl ObjectStore) {

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use vectrion_core::{
     Error,
+    deletion::DeletionOrder,
     ids::{DocumentId, JobId, OutboxId},
     job::{Lease, Stage},
     page::PageRequest,
@@ -16,7 +17,7 @@ use vectrion_core::{
     },
 };
 
-use super::scenario::{Database, LONG, Scenario, TRACE, TRIES, failure, pass, processed};
+use super::scenario::{Database, LONG, Scenario, TRACE, TRIES, deletion, failure, pass, processed};
 
 /// Makes a test of each promise. `$make` names an async function that gives a new database with the outbox on, and
 /// whatever keeps it alive.
@@ -88,7 +89,10 @@ pub async fn every_way_in_which_a_job_becomes_ready_is_announced_once<S: Databas
     is_of(&third, lease.job.id, Stage::DeleteDocument, TRACE);
 
     let job = JobId::new();
-    store.begin_delete(scenario.tenant, document.id, job, TRIES, TRACE).await.expect("being deleted");
+    store
+        .begin_delete(scenario.tenant, document.id, &DeletionOrder { job, ..deletion() })
+        .await
+        .expect("being deleted");
     is_of(&announced(&*store).await, job, Stage::DeleteDocument, TRACE);
     scenario.finish_delete().await;
     assert_eq!(take(&*store).await, []);
@@ -161,7 +165,7 @@ pub async fn a_change_that_is_refused_announces_nothing<S: Database + Outbox>(st
     store.release(&lost).await.expect_err("the lease has run out");
     let late = processed(&lost, &["late"]);
     store.finish_processing(&lost, late, TRIES).await.expect_err("the lease has run out");
-    store.begin_delete(scenario.tenant, DocumentId::new(), JobId::new(), TRIES, TRACE).await.expect_err("not there");
+    store.begin_delete(scenario.tenant, DocumentId::new(), &deletion()).await.expect_err("not there");
     assert_eq!(take(&*store).await, []);
 }
 

@@ -8,6 +8,7 @@ use std::{
 use vectrion_core::{
     ErrorKind, Result,
     chunk::{Chunk, ChunkDraft, PageBox},
+    deletion::{DeletionCause, DeletionOrder},
     document::{Document, ExternalId, Filename, Warning},
     extraction::Rect,
     ids::{ChunkId, CollectionId, DocumentId, JobId, TenantId, UploadId, VersionId, WorkerId},
@@ -15,7 +16,7 @@ use vectrion_core::{
     metadata::{Metadata, MetadataValue},
     page::{Page, PageRequest},
     ports::{
-        Answers, Catalog, Directory, Idempotency, Jobs, Uploads,
+        Answers, Catalog, Directory, Idempotency, Jobs, Upkeep, Uploads,
         catalog::{Admission, Admitted, PageInfo},
         jobs::ProcessedVersion,
         uploads::UploadHeader,
@@ -24,9 +25,9 @@ use vectrion_core::{
 };
 
 /// All ports of the database, as one adapter.
-pub trait Database: Directory + Catalog + Jobs + Uploads + Answers + Idempotency {}
+pub trait Database: Directory + Catalog + Jobs + Uploads + Answers + Idempotency + Upkeep {}
 
-impl<S: Directory + Catalog + Jobs + Uploads + Answers + Idempotency> Database for S {}
+impl<S: Directory + Catalog + Jobs + Uploads + Answers + Idempotency + Upkeep> Database for S {}
 
 /// A lease that no test outlives.
 pub const LONG: Duration = Duration::from_secs(600);
@@ -58,6 +59,19 @@ pub fn unique(what: &str) -> String {
 pub fn metadata(entries: &[(&str, MetadataValue)]) -> Metadata {
     let entries = entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
     Metadata::new(entries.collect()).expect("within the rules")
+}
+
+/// A deletion that somebody asked for.
+#[must_use]
+pub fn deletion() -> DeletionOrder {
+    DeletionOrder {
+        job: JobId::new(),
+        max_attempts: TRIES,
+        trace_id: TRACE.to_owned(),
+        cause: DeletionCause::Request,
+        key: None,
+        at_revision: None,
+    }
 }
 
 /// Asserts that a call was refused like this.
@@ -230,7 +244,7 @@ impl<'a, S: Database> Scenario<'a, S> {
 
     /// Begins the deletion of a document.
     pub async fn begin_delete(&self, document: DocumentId) -> Document {
-        self.store.begin_delete(self.tenant, document, JobId::new(), TRIES, TRACE).await.expect("being deleted")
+        self.store.begin_delete(self.tenant, document, &deletion()).await.expect("being deleted")
     }
 
     /// Claims the deletion that waits, and commits it.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use vectrion_core::{
     ErrorKind,
     ids::{ChunkId, CollectionId, DocumentId, TenantId, VersionId},
-    ports::vectors::{Generation, Hit, Point, VectorFilter, VectorIndex, VectorQuery, VectorScope},
+    ports::vectors::{Generation, Hit, Point, PointPage, VectorFilter, VectorIndex, VectorQuery, VectorScope},
 };
 
 /// Dimension of the vectors that the suite uses.
@@ -27,6 +27,7 @@ pub async fn suite<I: VectorIndex>(make: impl AsyncFn() -> I) {
     order_and_limit_are_deterministic(&make().await).await;
     tenants_do_not_touch_each_other(&make().await).await;
     generations_do_not_touch_each_other(&make().await).await;
+    a_walk_sees_every_point_of_its_scope_once(&make().await).await;
     wrong_vectors_are_refused(&make().await).await;
     odd_texts_are_no_trouble(&make().await).await;
     calls_at_once_do_not_disturb_each_other(&make().await).await;
@@ -343,6 +344,52 @@ async fn generations_do_not_touch_each_other(index: &impl VectorIndex) {
     index.drop_tenant(old.tenant).await.expect("drops");
     assert_eq!(dense(index, &old, &[1.0], 10).await, [], "a tenant is dropped from every generation");
     assert_eq!(dense(index, &new, &[1.0], 10).await, []);
+}
+
+async fn a_walk_sees_every_point_of_its_scope_once(index: &impl VectorIndex) {
+    let (scope, other) = (scope(), scope());
+    assert_eq!(index.walk(&scope, None, 10).await.expect("walks"), PointPage::default(), "it was never written");
+    let mut written = BTreeSet::new();
+    for document in 0..3u128 {
+        let (id, version, collection) = (DocumentId::new(), VersionId::new(), CollectionId::new());
+        let numbers: Vec<u128> = (1..=7).map(|number| 10 * document + number).collect();
+        index.upsert(&scope, points_of(id, version, collection, &numbers)).await.expect("writes");
+        written.extend(numbers.into_iter().map(|number| (number, id, version, collection)));
+    }
+    let theirs = points_of(DocumentId::new(), VersionId::new(), CollectionId::new(), &[1, 2, 99]);
+    index.upsert(&other, theirs).await.expect("writes");
+    for limit in [1, 4, 7, 21, 1000] {
+        let (mut walked, mut from) = (Vec::new(), None);
+        loop {
+            let page = index.walk(&scope, from.as_deref(), limit).await.expect("walks");
+            assert!(page.points.len() <= limit, "{} of {limit}", page.points.len());
+            walked.extend(
+                page.points
+                    .iter()
+                    .map(|point| (point.id.0.as_u128(), point.document, point.version_id, point.collection)),
+            );
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        assert_eq!(walked.len(), written.len(), "{limit} at a time: each once");
+        assert_eq!(walked.into_iter().collect::<BTreeSet<_>>(), written, "{limit} at a time");
+    }
+    let error = index.walk(&scope, Some("no cursor"), 10).await.expect_err("no page gave it");
+    assert_eq!(error.reason(), "INVALID_CURSOR");
+    // A walk goes on where what it had come to is gone.
+    let page = index.walk(&scope, None, 5).await.expect("walks");
+    for point in &page.points {
+        index.delete_document(&scope, point.document).await.expect("deletes");
+    }
+    let rest = index.walk(&scope, page.next.as_deref(), 100).await.expect("walks");
+    assert!(rest.points.iter().all(|point| page.points.iter().all(|gone| gone.document != point.document)));
+
+    let tenants: BTreeSet<TenantId> = index.tenants().await.expect("lists").into_iter().collect();
+    assert!(tenants.contains(&other.tenant) && !tenants.contains(&TenantId::new()));
+    index.drop_tenant(other.tenant).await.expect("drops");
+    assert!(!index.tenants().await.expect("lists").contains(&other.tenant), "without points it is not listed");
 }
 
 async fn wrong_vectors_are_refused(index: &impl VectorIndex) {

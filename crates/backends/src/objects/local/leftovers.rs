@@ -51,7 +51,7 @@ pub(super) fn remove_empty_directories(directory: &Path, root: &Path) {
 }
 
 /// Whether a file is one that an object is written to before it gets its name: `<name>#<number>`.
-fn is_staged(name: &str) -> bool {
+pub(super) fn is_staged(name: &str) -> bool {
     name.rsplit_once('#')
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -4,6 +4,7 @@
 //! change the scores.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -172,6 +173,18 @@ impl Layout {
             }
         }
         Ok(found)
+    }
+
+    /// The tenants that have a shard.
+    pub(super) fn tenants(&self) -> io::Result<Vec<TenantId>> {
+        let mut found = BTreeSet::new();
+        for generation in self.generations()? {
+            for entry in fs::read_dir(self.generation(generation))? {
+                let name = entry?.file_name();
+                found.extend(name.to_str().and_then(|name| Uuid::try_parse(name).ok()).map(TenantId));
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Removes directories that a killed process left half made or half removed.

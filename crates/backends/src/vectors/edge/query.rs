@@ -9,8 +9,8 @@ use qdrant_edge::{
 };
 use uuid::Uuid;
 use vectrion_core::{
-    ids::{ChunkId, DocumentId, VersionId},
-    ports::vectors::{Hit, VectorFilter},
+    ids::{ChunkId, CollectionId, DocumentId, VersionId},
+    ports::vectors::{Hit, PointPage, StoredPoint, VectorFilter},
 };
 
 use super::points::{self, COLLECTION, DENSE, DOCUMENT, SPARSE, VERSION};
@@ -170,4 +170,32 @@ pub(super) fn ids(shard: &EdgeShard, condition: Option<Condition>) -> OperationR
             None => return Ok(ids),
         }
     }
+}
+
+/// Some of the points, in order of their ids, from this one on.
+pub(super) fn page(shard: &EdgeShard, from: Option<Uuid>, limit: usize) -> OperationResult<PointPage> {
+    let fields = [DOCUMENT, VERSION, COLLECTION].into_iter().map(points::field).collect::<OperationResult<_>>()?;
+    let request = ScrollRequest {
+        offset: from.map(PointId::Uuid),
+        limit: Some(limit.max(1)),
+        filter: None,
+        with_payload: Some(WithPayloadInterface::from(PayloadSelectorInclude::new(fields))),
+        with_vector: WithVector::Bool(false),
+        order_by: None,
+    };
+    let (records, next) = shard.scroll(request)?;
+    let points = records
+        .iter()
+        .map(|record| {
+            let id_in = |name| points::id_in(record.payload.as_ref(), name);
+            Ok(StoredPoint {
+                id: ChunkId(points::id_of(&record.id)?),
+                document: DocumentId(id_in(DOCUMENT)?),
+                version_id: VersionId(id_in(VERSION)?),
+                collection: CollectionId(id_in(COLLECTION)?),
+            })
+        })
+        .collect::<OperationResult<_>>()?;
+    let next = next.map(|next| points::id_of(&next).map(|id| id.to_string())).transpose()?;
+    Ok(PointPage { points, next })
 }

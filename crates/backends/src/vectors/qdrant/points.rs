@@ -54,7 +54,7 @@ pub(super) fn record(tenant: TenantId, point: &Point, bm25: &EdgeBm25) -> PointS
         vectors.insert(SPARSE.to_owned(), named(sparse));
     }
     PointStruct {
-        id: Some(id(Uuid::new_v5(&tenant.0, point.id.0.as_bytes()))),
+        id: Some(point_id(Uuid::new_v5(&tenant.0, point.id.0.as_bytes()))),
         payload,
         vectors: Some(Vectors { vectors_options: Some(VectorsOptions::Vectors(NamedVectors { vectors })) }),
     }
@@ -68,8 +68,17 @@ fn named(vector: vector::Vector) -> Vector {
     Vector { vector: Some(vector), ..Vector::default() }
 }
 
-fn id(id: Uuid) -> PointId {
+/// The id of a point on the server.
+pub(super) fn point_id(id: Uuid) -> PointId {
     PointId { point_id_options: Some(PointIdOptions::Uuid(id.to_string())) }
+}
+
+/// The id of a point on the server as text.
+pub(super) fn text_of(id: PointId) -> Result<String> {
+    match id.point_id_options {
+        Some(PointIdOptions::Uuid(id)) => Ok(id),
+        _ => Err(failure::odd_answer("a point that we did not write")),
+    }
 }
 
 /// Gathers records into batches that are bounded in number and in bytes. A record that is larger than that goes alone.

@@ -1,5 +1,5 @@
 //! What is asked of the server. Every request about points is made from [`Scoped`], which has a tenant: there is no other
-//! way to one.
+//! way to one but [`tenants`].
 
 use qdrant_client::qdrant::{
     Condition, CountPoints, DeletePoints, FacetCounts, FieldCondition, Filter, HasVectorCondition, Match,
@@ -129,14 +129,14 @@ impl Scoped {
         }
     }
 
-    /// Lists the points with the ids of their chunks, `limit` of them, from `offset` on.
-    pub(super) fn list(&self, limit: u32, offset: Option<PointId>) -> ScrollPoints {
+    /// Lists the points with these fields, `limit` of them, from `offset` on.
+    pub(super) fn list(&self, with: &[&str], limit: u32, offset: Option<PointId>) -> ScrollPoints {
         ScrollPoints {
             collection_name: self.collection.clone(),
             filter: Some(self.filter()),
             offset,
             limit: Some(limit),
-            with_payload: Some(fields(&[CHUNK])),
+            with_payload: Some(fields(with)),
             with_vectors: Some(WithVectorsSelector {
                 selector_options: Some(with_vectors_selector::SelectorOptions::Enable(false)),
             }),
@@ -164,6 +164,18 @@ impl Scoped {
             with_payload: Some(fields(&[CHUNK, DOCUMENT, VERSION])),
             ..QueryPoints::default()
         }
+    }
+}
+
+/// Counts the points of each of at most `limit` tenants of a collection. The one request that is of no tenant: it says
+/// which there are, and nothing of them.
+pub(super) fn tenants(collection: String, limit: u64) -> FacetCounts {
+    FacetCounts {
+        collection_name: collection,
+        key: TENANT.to_owned(),
+        limit: Some(limit),
+        exact: Some(true),
+        ..FacetCounts::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vectrion_core::{
     ErrorKind::{Aborted, NotFound},
+    deletion::DeletionOrder,
     document::{DocumentFilter, DocumentState},
     ids::{DocumentId, JobId},
     job::{JobPayload, JobState, Stage},
@@ -14,7 +15,7 @@ use vectrion_core::{
 };
 
 use crate::conformance::scenario::{
-    Database, LONG, Scenario, TRACE, TRIES, failure, metadata, pass, processed, refused, walk, worker,
+    Database, LONG, Scenario, TRACE, TRIES, deletion, failure, metadata, pass, processed, refused, walk, worker,
 };
 
 pub async fn a_deletion_hides_the_document_and_waits_for_a_worker<S: Database>(store: Arc<S>) {
@@ -26,7 +27,10 @@ pub async fn a_deletion_hides_the_document_and_waits_for_a_worker<S: Database>(s
     assert_eq!(store.visible_chunks(scenario.tenant, &ids, &anywhere).await.expect("chunks").len(), 1);
 
     let job = JobId::new();
-    let deleting = store.begin_delete(scenario.tenant, document.id, job, 7, TRACE).await.expect("being deleted");
+    let deleting = store
+        .begin_delete(scenario.tenant, document.id, &DeletionOrder { job, max_attempts: 7, ..deletion() })
+        .await
+        .expect("being deleted");
     assert_eq!((deleting.id, deleting.state), (document.id, DocumentState::Deleting));
     assert!(deleting.revision > document.revision);
     assert!(store.visible_chunks(scenario.tenant, &ids, &anywhere).await.expect("chunks").is_empty());
@@ -39,7 +43,7 @@ pub async fn a_deletion_hides_the_document_and_waits_for_a_worker<S: Database>(s
     let queued = store.job(scenario.tenant, job).await.expect("a look").expect("the job");
     assert_eq!((queued.payload, queued.state), (JobPayload::DeleteDocumentV1 {}, JobState::Pending));
     assert_eq!((queued.max_attempts, queued.trace_id.as_str()), (7, TRACE));
-    let missing = store.begin_delete(scenario.tenant, DocumentId::new(), JobId::new(), TRIES, TRACE).await;
+    let missing = store.begin_delete(scenario.tenant, DocumentId::new(), &deletion()).await;
     refused(missing, NotFound, "DOCUMENT_NOT_FOUND");
 }
 

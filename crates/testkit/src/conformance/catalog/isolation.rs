@@ -13,7 +13,7 @@ use vectrion_core::{
     search::SearchFilter,
 };
 
-use crate::conformance::scenario::{Database, Scenario, TRACE, TRIES, failure, refused};
+use crate::conformance::scenario::{Database, Scenario, TRACE, deletion, failure, refused};
 
 pub async fn another_tenants_documents_are_missing<S: Database>(store: Arc<S>) {
     let (mine, theirs) = (Scenario::new(&*store).await, Scenario::new(&*store).await);
@@ -59,7 +59,7 @@ pub async fn another_tenants_documents_cannot_be_changed<S: Database>(store: Arc
     let (me, id) = (mine.tenant, document.id);
 
     refused(store.update_metadata(me, id, Metadata::default()).await, NotFound, "DOCUMENT_NOT_FOUND");
-    refused(store.begin_delete(me, id, JobId::new(), TRIES, TRACE).await, NotFound, "DOCUMENT_NOT_FOUND");
+    refused(store.begin_delete(me, id, &deletion()).await, NotFound, "DOCUMENT_NOT_FOUND");
     refused(store.retry(me, id, JobId::new(), TRACE).await, NotFound, "DOCUMENT_NOT_FOUND");
     assert_eq!(theirs.now(id).await, before);
 }

@@ -9,7 +9,7 @@ use vectrion_core::{
     job::{JobState, Stage},
 };
 
-use crate::conformance::scenario::{Database, LONG, Scenario, TRACE, TRIES, pass, worker};
+use crate::conformance::scenario::{Database, LONG, Scenario, deletion, pass, worker};
 
 pub async fn without_a_ready_job_nothing_is_claimed<S: Database>(store: Arc<S>) {
     assert_eq!(store.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a look"), None);
@@ -227,7 +227,7 @@ pub async fn a_deletion_and_claims_at_once_agree<S: Database + 'static>(store: A
                 )
             })
             .collect();
-        let deleting = store.begin_delete(tenant, document, JobId::new(), TRIES, TRACE).await.expect("being deleted");
+        let deleting = store.begin_delete(tenant, document, &deletion()).await.expect("being deleted");
         assert_eq!(deleting.state, DocumentState::Deleting);
         let mut leases = Vec::new();
         for claim in claims {

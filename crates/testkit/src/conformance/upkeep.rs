@@ -1,0 +1,407 @@
+//! Conformance of [`Upkeep`](vectrion_core::ports::Upkeep).
+
+#![expect(missing_docs, reason = "a case is named by the promise that it checks")]
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use vectrion_core::{
+    ErrorKind::{Aborted, NotFound},
+    deletion::{DeletionCause, DeletionOrder, Left, Removed},
+    document::DocumentState,
+    ids::{ChunkId, CollectionId, DocumentId, JobId, KeyId, TenantId, UploadId, VersionId},
+    job::{JobPayload, Stage},
+    lifecycle::{LifecycleRule, LifecycleRules},
+    page::PageRequest,
+    ports::upkeep::{KnownAs, VersionRecord},
+};
+
+use super::scenario::{Database, Scenario, TRACE, TRIES, deletion, failure, pass, refused, walk};
+
+/// Makes a test of each promise. `$make` names an async function that gives a new database and whatever keeps it alive.
+#[macro_export]
+macro_rules! upkeep_conformance {
+    ($make:path) => {
+        $crate::conformance_tests!($make, upkeep: [
+            a_walk_tells_of_every_version_what_should_be_where,
+            what_is_known_is_told_from_what_is_not,
+            work_is_queued_again_only_where_it_makes_sense,
+            what_is_embedded_again_stays_in_sight,
+            a_version_that_is_one_too_many_goes_and_others_stay,
+            a_chore_belongs_to_one_holder_at_a_time,
+            of_holders_at_once_one_gets_the_chore,
+            a_deletion_leaves_a_tombstone_and_then_a_receipt,
+            a_document_that_has_changed_is_not_deleted,
+            receipts_are_listed_and_forgotten,
+            a_policy_is_set_read_and_taken_back,
+            a_policy_goes_with_its_collection,
+            rules_name_what_they_would_remove,
+            orphans_are_looked_for_once_in_a_while,
+        ]);
+    };
+}
+
+async fn records<S: Database>(scenario: &Scenario<'_, S>) -> Vec<VersionRecord> {
+    scenario.store.walk_versions(scenario.tenant, None, None, 1000).await.expect("a walk")
+}
+
+async fn record<S: Database>(scenario: &Scenario<'_, S>, version: VersionId) -> VersionRecord {
+    scenario.store.version_record(scenario.tenant, version).await.expect("a look").expect("a version")
+}
+
+async fn requeue<S: Database>(scenario: &Scenario<'_, S>, document: DocumentId, payload: JobPayload) -> bool {
+    scenario.store.requeue(scenario.tenant, document, payload, JobId::new(), TRIES, TRACE).await.expect("an answer")
+}
+
+pub async fn a_walk_tells_of_every_version_what_should_be_where<S: Database>(store: Arc<S>) {
+    let (scenario, other) = (Scenario::new(&*store).await, Scenario::new(&*store).await);
+    other.indexed("theirs", "x", &["theirs"]).await;
+    let first = scenario.indexed("a", "1", &["one", "two"]).await;
+    let second = scenario.indexed("a", "2", &["three"]).await;
+    scenario.finish_delete().await;
+    let waiting = scenario.uploaded("b", "3").await;
+
+    let old = record(&scenario, first.version_id).await;
+    assert_eq!((old.document, old.number, old.chunk_count, old.chunks), (first.id, 1, 0, 0));
+    assert!(old.replaced && !old.searched && !old.busy && !old.deleting);
+    let new = record(&scenario, second.version_id).await;
+    assert_eq!((new.chunk_count, new.chunks, new.size, new.collection), (1, 1, 1234, scenario.collection));
+    assert!(new.searched && !new.replaced && new.state == DocumentState::Indexed);
+    let queued = record(&scenario, waiting.version_id).await;
+    assert!(queued.busy && !queued.searched && queued.state == DocumentState::Uploaded);
+
+    let mut walked = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.walk_versions(scenario.tenant, None, after, 2).await.expect("a walk");
+        after = page.last().map(|record| record.id);
+        let is_last = page.len() < 2;
+        walked.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    assert_eq!(walked, records(&scenario).await);
+    assert!(walked.is_sorted_by_key(|record| record.id) && walked.len() == 3);
+    let elsewhere = store.walk_versions(scenario.tenant, Some(CollectionId::new()), None, 9).await.expect("a walk");
+    assert_eq!(elsewhere, []);
+    assert_eq!(store.version_record(other.tenant, new.id).await.expect("a look"), None, "another tenant's is missing");
+    scenario.begin_delete(waiting.id).await;
+    assert!(record(&scenario, waiting.version_id).await.deleting);
+}
+
+pub async fn what_is_known_is_told_from_what_is_not<S: Database>(store: Arc<S>) {
+    let (scenario, other) = (Scenario::new(&*store).await, Scenario::new(&*store).await);
+    let document = scenario.indexed("a", "1", &["one"]).await;
+    let admission = scenario.begin_upload(&scenario.file("b", "2")).await;
+    let asked = [document.version_id, admission.version_id, VersionId::new()];
+    let known: BTreeSet<_> = store.known_versions(scenario.tenant, &asked).await.expect("a look").into_iter().collect();
+    assert_eq!(known.len(), 2);
+    assert!(known.iter().any(|known| *known == (document.version_id, KnownAs::Version)));
+    assert!(known.iter().any(|known| *known == (admission.version_id, KnownAs::Upload)));
+    let uploads = store.known_uploads(scenario.tenant, &[admission.upload, UploadId::new()]).await.expect("a look");
+    assert_eq!(uploads, [admission.upload]);
+    let chunk = ChunkId::derive(document.version_id, 0, b"one", "c1");
+    let chunks = store.known_chunks(scenario.tenant, &[chunk, ChunkId(VersionId::new().0)]).await.expect("a look");
+    assert_eq!(chunks, [chunk]);
+    assert_eq!(store.known_versions(other.tenant, &asked).await.expect("a look"), []);
+    assert_eq!(store.known_uploads(other.tenant, &[admission.upload]).await.expect("a look"), []);
+    assert_eq!(store.known_chunks(other.tenant, &[chunk]).await.expect("a look"), []);
+    assert_eq!(store.known_chunks(scenario.tenant, &[]).await.expect("a look"), []);
+}
+
+pub async fn work_is_queued_again_only_where_it_makes_sense<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let first = scenario.indexed("a", "1", &["one"]).await;
+    let second = scenario.indexed("a", "2", &["two"]).await;
+    let (old, new) = (first.version_id, second.version_id);
+    let embed = |version_id| JobPayload::EmbedV1 { version_id };
+    assert!(!requeue(&scenario, first.id, embed(new)).await, "the removal of the old version waits");
+    scenario.finish_delete().await;
+
+    assert!(!requeue(&scenario, first.id, embed(old)).await, "it was replaced");
+    assert!(!requeue(&scenario, first.id, embed(VersionId::new())).await, "there is no such version");
+    assert!(!requeue(&scenario, DocumentId::new(), embed(new)).await, "there is no such document");
+    assert!(!requeue(&scenario, first.id, JobPayload::DeleteVersionV1 { version_id: new }).await, "searches see it");
+    assert!(!requeue(&scenario, first.id, JobPayload::PurgeVersionV1 { version_id: new }).await, "searches see it");
+    assert!(!requeue(&scenario, first.id, JobPayload::DeleteDocumentV1 {}).await, "nobody asked for it");
+    let other = Scenario::new(&*store).await;
+    assert!(!requeue(&other, first.id, embed(new)).await, "it is another tenant's");
+
+    assert!(requeue(&scenario, first.id, JobPayload::ProcessV1 { version_id: new }).await);
+    assert_eq!(scenario.now(first.id).await.state, DocumentState::Uploaded);
+    assert!(!requeue(&scenario, first.id, embed(new)).await, "a job waits already");
+    scenario.process(&["two"]).await;
+    scenario.embed().await;
+
+    scenario.begin_delete(first.id).await;
+    assert!(!requeue(&scenario, first.id, embed(new)).await, "it is being deleted");
+    let lease = scenario.claim(Stage::DeleteDocument).await;
+    store.fail(&lease, failure(&lease, "X")).await.expect("given up");
+    assert!(!requeue(&scenario, first.id, JobPayload::DeleteDocumentV1 {}).await, "that has failed, and was told");
+}
+
+pub async fn what_is_embedded_again_stays_in_sight<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let document = scenario.indexed("a", "1", &["one", "two"]).await;
+    assert!(requeue(&scenario, document.id, JobPayload::EmbedV1 { version_id: document.version_id }).await);
+    let again = scenario.now(document.id).await;
+    assert_eq!((again.state, again.indexed_version), (DocumentState::Processed, Some(1)));
+    let ids: Vec<ChunkId> = store
+        .chunks_from(scenario.tenant, document.version_id, 0, 9)
+        .await
+        .expect("chunks")
+        .iter()
+        .map(|chunk| chunk.id)
+        .collect();
+    let visible = store.visible_chunks(scenario.tenant, &ids, &Default::default()).await.expect("chunks");
+    assert_eq!(visible.len(), 2, "searches see it all the while");
+    scenario.embed().await;
+    let done = scenario.now(document.id).await;
+    assert_eq!((done.state, done.indexed_version), (DocumentState::Indexed, Some(1)));
+    assert_eq!(
+        store.claim(&Stage::ALL, &super::scenario::worker("w"), super::scenario::LONG).await.expect("a look"),
+        None
+    );
+}
+
+pub async fn a_version_that_is_one_too_many_goes_and_others_stay<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let first = scenario.indexed("a", "1", &["one"]).await;
+    scenario.indexed("a", "2", &["two"]).await;
+    scenario.finish_delete().await;
+    assert!(requeue(&scenario, first.id, JobPayload::PurgeVersionV1 { version_id: first.version_id }).await);
+    let lease = scenario.claim(Stage::DeleteDocument).await;
+    assert_eq!(store.versions_to_delete(&lease).await.expect("versions"), [first.version_id]);
+    let before = scenario.now(first.id).await.revision;
+    store.finish_deletion(&lease).await.expect("removed");
+    let left = store.list_versions(scenario.tenant, first.id, &PageRequest::first()).await.expect("versions").items;
+    assert_eq!(left.iter().map(|version| version.version).collect::<Vec<_>>(), [2]);
+    let now = scenario.now(first.id).await;
+    assert!(now.revision > before && now.indexed_version == Some(2) && now.state == DocumentState::Indexed);
+    assert_eq!(store.deletion_receipt(scenario.tenant, first.id).await.expect("a look"), None, "the document is there");
+}
+
+pub async fn a_chore_belongs_to_one_holder_at_a_time<S: Database>(store: Arc<S>) {
+    let (long, short) = (Duration::from_secs(600), Duration::from_millis(1));
+    let chore = super::scenario::unique("chore");
+    assert!(store.hold_chore(&chore, "a", long).await.expect("an answer"));
+    assert!(!store.hold_chore(&chore, "b", long).await.expect("an answer"), "a has it");
+    assert!(store.hold_chore(&chore, "a", long).await.expect("an answer"), "a holds on");
+    assert!(store.hold_chore(&super::scenario::unique("chore"), "b", long).await.expect("an answer"), "another one");
+    store.release_chore(&chore, "b").await.expect("no error");
+    assert!(!store.hold_chore(&chore, "b", long).await.expect("an answer"), "it was not b's to give back");
+    store.release_chore(&chore, "a").await.expect("given back");
+    assert!(store.hold_chore(&chore, "b", short).await.expect("an answer"));
+    pass().await;
+    assert!(store.hold_chore(&chore, "a", long).await.expect("an answer"), "b's time is over");
+    assert!(!store.hold_chore(&chore, "b", long).await.expect("an answer"));
+}
+
+pub async fn of_holders_at_once_one_gets_the_chore<S: Database + 'static>(store: Arc<S>) {
+    let chore = super::scenario::unique("chore");
+    let holding: Vec<_> = (0..16)
+        .map(|number| {
+            let (store, chore) = (Arc::clone(&store), chore.clone());
+            tokio::spawn(async move {
+                store.hold_chore(&chore, &number.to_string(), Duration::from_secs(600)).await.expect("an answer")
+            })
+        })
+        .collect();
+    let mut held = 0;
+    for holding in holding {
+        held += usize::from(holding.await.expect("no panic"));
+    }
+    assert_eq!(held, 1);
+}
+
+pub async fn a_deletion_leaves_a_tombstone_and_then_a_receipt<S: Database>(store: Arc<S>) {
+    let (scenario, other) = (Scenario::new(&*store).await, Scenario::new(&*store).await);
+    let first = scenario.indexed("a", "1", &["one"]).await;
+    let document = scenario.indexed("a", "2", &["two", "three"]).await;
+    scenario.finish_delete().await;
+    assert_eq!(store.deletion_receipt(scenario.tenant, document.id).await.expect("a look"), None);
+
+    let key = KeyId::new();
+    let order = DeletionOrder { key: Some(key), ..deletion() };
+    store.begin_delete(scenario.tenant, document.id, &order).await.expect("being deleted");
+    let tombstone = store.deletion_receipt(scenario.tenant, document.id).await.expect("a look").expect("a tombstone");
+    assert_eq!((tombstone.cause, tombstone.key, tombstone.end_time), (DeletionCause::Request, Some(key), None));
+    assert_eq!(tombstone.versions, [first.version_id, document.version_id]);
+    assert_eq!((tombstone.collection, tombstone.trace_id.as_str()), (scenario.collection, TRACE));
+    assert_eq!(store.rows_left(&tombstone).await.expect("a count"), 1 + 2 + 2 + 4, "document, versions, chunks, pages");
+    assert_eq!(store.unverified_receipts(9).await.expect("a list"), [], "it has not ended");
+
+    let stored = Removed { points: 2, objects: 4, bytes: 2468, ..Removed::default() };
+    store.note_removal(scenario.tenant, document.id, stored).await.expect("noted");
+    store.note_removal(scenario.tenant, document.id, Removed::default()).await.expect("a later try finds less");
+    // A deletion that is begun again is the same one.
+    store.begin_delete(scenario.tenant, document.id, &deletion()).await.expect("as it is");
+    scenario.finish_delete().await;
+    let receipt = store.deletion_receipt(scenario.tenant, document.id).await.expect("a look").expect("a receipt");
+    assert_eq!(receipt.removed, Removed { versions: 2, chunks: 2, points: 2, objects: 4, bytes: 2468 });
+    assert_eq!((receipt.key, receipt.request_time), (Some(key), tombstone.request_time));
+    assert!(receipt.end_time.is_some_and(|end| end >= receipt.request_time) && receipt.verify_time.is_none());
+    assert_eq!(store.rows_left(&receipt).await.expect("a count"), 0);
+    assert_eq!(store.unverified_receipts(9).await.expect("a list"), [receipt]);
+
+    let left = Left { rows: 0, points: 1, objects: 2 };
+    store.note_left(scenario.tenant, document.id, left).await.expect("noted");
+    let receipt = store.deletion_receipt(scenario.tenant, document.id).await.expect("a look").expect("a receipt");
+    assert_eq!((receipt.left, receipt.verify_time), (left, None), "something was left");
+    store.note_left(other.tenant, document.id, Left::default()).await.expect("not theirs");
+    store.note_left(scenario.tenant, document.id, Left::default()).await.expect("noted");
+    let receipt = store.deletion_receipt(scenario.tenant, document.id).await.expect("a look").expect("a receipt");
+    assert!(receipt.verify_time.is_some() && receipt.left.is_nothing());
+    assert_eq!(store.unverified_receipts(9).await.expect("a list"), []);
+    assert_eq!(store.deletion_receipt(other.tenant, document.id).await.expect("a look"), None, "it is not theirs");
+}
+
+pub async fn a_document_that_has_changed_is_not_deleted<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let document = scenario.indexed("a", "1", &["one"]).await;
+    let order = DeletionOrder { at_revision: Some(document.revision - 1), ..deletion() };
+    refused(store.begin_delete(scenario.tenant, document.id, &order).await, Aborted, "DOCUMENT_CHANGED");
+    assert_eq!(scenario.now(document.id).await.state, DocumentState::Indexed);
+    assert_eq!(store.deletion_receipt(scenario.tenant, document.id).await.expect("a look"), None);
+    let order = DeletionOrder { at_revision: Some(document.revision), cause: DeletionCause::Retention, ..deletion() };
+    store.begin_delete(scenario.tenant, document.id, &order).await.expect("it has not changed");
+    let tombstone = store.deletion_receipt(scenario.tenant, document.id).await.expect("a look").expect("a tombstone");
+    assert_eq!((tombstone.cause, tombstone.key), (DeletionCause::Retention, None));
+}
+
+pub async fn receipts_are_listed_and_forgotten<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let document = scenario.indexed(&number.to_string(), &number.to_string(), &["x"]).await;
+        scenario.delete(document.id).await;
+        ids.push(document.id);
+        pass().await;
+    }
+    ids.reverse();
+    for size in [1, 2, 5, 50] {
+        let page = async |page: PageRequest| store.list_deletion_receipts(scenario.tenant, &page).await;
+        let listed: Vec<DocumentId> = walk(size, page).await.into_iter().map(|receipt| receipt.document).collect();
+        assert_eq!(listed, ids, "newest first, {size} at a time");
+    }
+    let pending = scenario.indexed("pending", "p", &["x"]).await;
+    scenario.begin_delete(pending.id).await;
+    assert_eq!(store.purge_receipts(600_000).await.expect("purged"), 0);
+    pass().await;
+    assert!(store.purge_receipts(0).await.expect("purged") >= 5);
+    let left = store.list_deletion_receipts(scenario.tenant, &PageRequest::first()).await.expect("a list").items;
+    assert_eq!(left.iter().map(|receipt| receipt.document).collect::<Vec<_>>(), [pending.id], "it has not ended");
+    scenario.finish_delete().await;
+    store.delete_tenant(scenario.tenant).await.expect("receipts go with their tenant");
+}
+
+pub async fn a_policy_is_set_read_and_taken_back<S: Database>(store: Arc<S>) {
+    let (scenario, other) = (Scenario::new(&*store).await, Scenario::new(&*store).await);
+    let (tenant, collection) = (scenario.tenant, scenario.collection);
+    let none = store.lifecycle_policy(tenant, collection).await.expect("a policy");
+    assert!(none.rules.is_empty() && none.update_time.is_none() && none.collection == collection);
+    refused(store.lifecycle_policy(other.tenant, collection).await, NotFound, "COLLECTION_NOT_FOUND");
+    let missing = store.set_lifecycle_policy(tenant, CollectionId::new(), LifecycleRules::default()).await;
+    refused(missing, NotFound, "COLLECTION_NOT_FOUND");
+
+    let all = LifecycleRules {
+        retention_days: Some(365),
+        keep_versions: Some(3),
+        purge_failed_days: Some(7),
+        purge_orphans: true,
+    };
+    for rules in [all, LifecycleRules { keep_versions: Some(1), ..LifecycleRules::default() }] {
+        let set = store.set_lifecycle_policy(tenant, collection, rules).await.expect("set");
+        assert!(set.rules == rules && set.update_time.is_some() && set.tenant == tenant);
+        assert_eq!(store.lifecycle_policy(tenant, collection).await.expect("a policy"), set);
+        let found = store.walk_lifecycle_policies(None, 1000).await.expect("a walk");
+        assert!(found.contains(&set));
+        let after = store.walk_lifecycle_policies(Some(collection), 1000).await.expect("a walk");
+        assert!(!after.contains(&set));
+    }
+    store.set_lifecycle_policy(tenant, collection, LifecycleRules::default()).await.expect("taken back");
+    assert!(store.lifecycle_policy(tenant, collection).await.expect("a policy").rules.is_empty());
+    let left = store.walk_lifecycle_policies(None, 1000).await.expect("a walk");
+    assert!(left.iter().all(|policy| policy.collection != collection));
+}
+
+pub async fn a_policy_goes_with_its_collection<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let rules = LifecycleRules { keep_versions: Some(1), ..LifecycleRules::default() };
+    let made = store.create_collection(scenario.tenant, CollectionId::new(), "c", "", "").await.expect("a collection");
+    store.set_lifecycle_policy(scenario.tenant, made.id, rules).await.expect("set");
+    store.delete_collection(scenario.tenant, made.id).await.expect("deleted");
+    store.set_lifecycle_policy(scenario.tenant, scenario.collection, rules).await.expect("set");
+    store.delete_tenant(scenario.tenant).await.expect("deleted");
+    let left = store.walk_lifecycle_policies(None, 1000).await.expect("a walk");
+    assert!(left.iter().all(|policy| policy.tenant != scenario.tenant));
+}
+
+pub async fn rules_name_what_they_would_remove<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let (tenant, collection) = (scenario.tenant, scenario.collection);
+    let mut versions = Vec::new();
+    for number in 1..=4 {
+        versions.push(scenario.indexed("a", &number.to_string(), &["x"]).await.version_id);
+        if number > 1 {
+            scenario.finish_delete().await;
+        }
+    }
+    let failed = scenario.uploaded("failed", "f").await;
+    let lease = scenario.claim(Stage::ProcessDocument).await;
+    store.fail(&lease, failure(&lease, "X")).await.expect("given up");
+    let names = async |rule| {
+        let mut named = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.lifecycle_candidates(tenant, collection, rule, after, 1).await.expect("candidates");
+            let Some(last) = page.last() else { return named };
+            after = Some(last.version_id);
+            named.push((last.document, last.version_id));
+        }
+    };
+    let a = scenario.now(failed.id).await;
+    let document = records(&scenario).await[0].document;
+    assert_eq!(names(LifecycleRule::Versions(2)).await, [(document, versions[0]), (document, versions[1])]);
+    assert_eq!(names(LifecycleRule::Versions(4)).await, []);
+    assert_eq!(names(LifecycleRule::Versions(9)).await, []);
+    assert_eq!(names(LifecycleRule::Retention(1)).await, [], "nothing is that old");
+    assert_eq!(names(LifecycleRule::Failed(1)).await, []);
+    pass().await;
+    let mut old: Vec<_> = names(LifecycleRule::Retention(0)).await;
+    old.sort_unstable();
+    let mut all = vec![(document, versions[3]), (failed.id, failed.version_id)];
+    all.sort_unstable();
+    assert_eq!(old, all, "every document by its newest version");
+    assert_eq!(names(LifecycleRule::Failed(0)).await, [(failed.id, failed.version_id)]);
+    let named = store.lifecycle_candidates(tenant, collection, LifecycleRule::Failed(0), None, 9).await;
+    let named = named.expect("candidates").remove(0);
+    assert_eq!((named.revision, named.version, named.filename), (a.revision, 1, a.filename));
+
+    // A failed newer version does not take the one that searches see.
+    scenario.uploaded("a", "5").await;
+    let lease = scenario.claim(Stage::ProcessDocument).await;
+    store.fail(&lease, failure(&lease, "X")).await.expect("given up");
+    pass().await;
+    assert_eq!(names(LifecycleRule::Failed(0)).await.len(), 1, "a document that can be found has not failed for good");
+    let kept = names(LifecycleRule::Versions(1)).await;
+    assert_eq!(kept, [(document, versions[0]), (document, versions[1]), (document, versions[2])]);
+    scenario.begin_delete(document).await;
+    assert_eq!(names(LifecycleRule::Versions(1)).await, [], "it goes anyhow");
+    let elsewhere = store.lifecycle_candidates(TenantId::new(), collection, LifecycleRule::Retention(0), None, 9).await;
+    assert_eq!(elsewhere.expect("candidates"), []);
+}
+
+pub async fn orphans_are_looked_for_once_in_a_while<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let (tenant, collection, long) = (scenario.tenant, scenario.collection, Duration::from_secs(600));
+    assert!(!store.begin_orphans(tenant, collection, long).await.expect("an answer"), "there is no policy");
+    let rules = LifecycleRules { purge_orphans: true, ..LifecycleRules::default() };
+    store.set_lifecycle_policy(tenant, collection, rules).await.expect("set");
+    assert!(store.begin_orphans(tenant, collection, long).await.expect("an answer"));
+    assert!(!store.begin_orphans(tenant, collection, long).await.expect("an answer"), "they were looked for just now");
+    pass().await;
+    assert!(store.begin_orphans(tenant, collection, Duration::from_millis(1)).await.expect("an answer"));
+    let policy = store.lifecycle_policy(tenant, collection).await.expect("a policy");
+    assert!(policy.orphans_time.is_some());
+}
