@@ -13,7 +13,7 @@ use proptest::{
 use self::world::World;
 
 /// Documents of a sequence.
-const DOCUMENTS: usize = 3;
+const DOCUMENTS: usize = 2;
 /// Steps of a sequence at the most.
 const STEPS: usize = 40;
 
@@ -34,10 +34,14 @@ enum Step {
     /// A worker dies, or is stopped for too long.
     Expire(usize),
     Reap,
+    /// A worker dies, and another one claims a job: the same, as a rule.
+    Lose(usize),
     /// Time passes: what waits for the next try is ready.
     Wait,
     Cancel(usize),
     Retry(usize),
+    /// The work is called off, and begun again at once.
+    StartOver(usize),
     Replay(usize),
     Purge(usize),
 }
@@ -55,11 +59,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => lease.clone().prop_map(Step::FailForGood),
         1 => lease.clone().prop_map(Step::PutOff),
         1 => lease.clone().prop_map(Step::Release),
-        3 => lease.prop_map(Step::Expire),
+        2 => lease.clone().prop_map(Step::Expire),
         2 => Just(Step::Reap),
+        4 => lease.prop_map(Step::Lose),
         2 => Just(Step::Wait),
         3 => document.clone().prop_map(Step::Cancel),
         2 => document.clone().prop_map(Step::Retry),
+        3 => document.clone().prop_map(Step::StartOver),
         2 => document.clone().prop_map(Step::Replay),
         1 => document.prop_map(Step::Purge),
     ]
@@ -69,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn check(url: &str) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("VECTRION_TEST_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    let cases = number("VECTRION_TEST_CASES").and_then(|cases| cases.try_into().ok()).unwrap_or(24);
+    let cases = number("VECTRION_TEST_CASES").and_then(|cases| cases.try_into().ok()).unwrap_or(40);
     println!("{cases} sequences, VECTRION_TEST_SEED={seed}");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());

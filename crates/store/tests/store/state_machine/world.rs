@@ -64,6 +64,18 @@ impl<'a> World<'a> {
     }
 
     pub(super) async fn take(&mut self, step: Step) -> Checked {
+        let parts = match step {
+            Step::Lose(n) => vec![Step::Expire(n), Step::Reap, Step::Claim],
+            Step::StartOver(n) => vec![Step::Cancel(n), Step::Retry(n)],
+            single => vec![single],
+        };
+        for part in parts {
+            self.take_one(part).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_one(&mut self, step: Step) -> Checked {
         match step {
             Step::Upload(n) => self.upload(n).await,
             Step::Claim => self.claim().await?,
@@ -94,6 +106,7 @@ impl<'a> World<'a> {
             }
             Step::Replay(n) => self.replay(n).await?,
             Step::Purge(n) => self.purge(n).await,
+            Step::Lose(_) | Step::StartOver(_) => unreachable!("taken apart"),
         }
         self.compare().await
     }
