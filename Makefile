@@ -51,12 +51,16 @@ assets: ## fetch pdfium, ONNX Runtime and the embedding model, pinned by SHA-256
 test-tools: ## set up what the tests of the example programs need (Python, Node, grpcurl)
 	@scripts/test_tools.sh
 
-# make bench [DATA="DIRECTORY…"] [ONLY=extraction,chunking,embedding,ingest,retrieval,answers,scifact] [FULL=1]
-bench: check-rust assets ## measure the program, print the figures (DATA=DIRECTORY… names other data)
-	@python3 scripts/bench/main.py $(if $(ONLY),--only $(ONLY)) $(if $(FULL),--full) $(if $(SKIP_BUILD),--skip-build) $(DATA)
+BENCH_OPTIONS = $(if $(ONLY),--only $(ONLY)) $(if $(DOCUMENTS),--documents $(DOCUMENTS)) $(if $(SKIP_BUILD),--skip-build)
 
-bench-peers: check-rust assets ## measure Haystack and the program on the same PDFs (DATA=DIRECTORY…)
-	@python3 scripts/bench/peers.py $(if $(SKIP_BUILD),--skip-build) $(DATA)
+# make bench [DATA="DIRECTORY…"] [FULL=1] [DOCUMENTS=N]
+#     [ONLY=extraction,chunking,embedding,ingest,retrieval,answers,scifact,distributed,flat]
+bench: check-rust assets ## measure the program, on both profiles; print the figures (DATA=DIRECTORY… names other data)
+	@python3 scripts/bench/main.py $(BENCH_OPTIONS) $(if $(FULL),--full) $(DATA)
+
+# make bench-peers [DATA="DIRECTORY…"] [ONLY=haystack,langchain,celery] [DOCUMENTS=N]
+bench-peers: check-rust assets ## measure the program beside Haystack, LangChain and a Celery stack (DATA=DIRECTORY…)
+	@python3 scripts/bench/peers.py $(BENCH_OPTIONS) $(DATA)
 
 bench-readme: ## put the last figures into README.md
 	@python3 scripts/bench/readme.py

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make bench`: measures the release build and prints a table; the same as Markdown and JSON in `target/bench`.
 
-    python3 scripts/bench/main.py [--only SECTION,…] [--full] [--skip-build] [DIRECTORY…]
+    python3 scripts/bench/main.py [--only SECTION,…] [--full] [--documents N] [--skip-build] [DIRECTORY…]
 
 A section that fails is reported, and the others go on. The exit status tells whether all could be measured; a missed
 goal is printed as missed and changes no status.
@@ -13,12 +13,15 @@ if sys.version_info < (3, 11):
     sys.exit(f"bench: Python 3.11 or later is needed, this is {sys.version.split()[0]}")
 
 import argparse
+import signal
 import time
 import traceback
 
 import engines
 import programs
 from data import Data
+from distributed import distributed
+from flat import flat
 from ingest import ingest
 from report import Report
 from retrieval import retrieval
@@ -34,6 +37,8 @@ SECTIONS = {
     "retrieval": retrieval,
     "answers": None,
     "scifact": scifact,
+    "distributed": distributed,
+    "flat": flat,
 }
 RAW_SECONDS = 16
 
@@ -41,11 +46,13 @@ RAW_SECONDS = 16
 class Bench:
     """What the sections share."""
 
-    def __init__(self, data, report, only, full):
+    def __init__(self, data, report, only, full, documents):
         self.data = data
         self.report = report
         self.only = only
         self.full = full
+        # Small documents of `distributed` and `flat`; 0: as many as these take by themselves.
+        self.documents = documents
         self.raw = {}
 
     def wants(self, section):
@@ -62,12 +69,15 @@ def main():
     parser = argparse.ArgumentParser(description="Measures the release build of Vectrion.")
     parser.add_argument("directories", nargs="*", metavar="DIRECTORY", help="data; default: the project's own examples")
     parser.add_argument("--only", default="", help=f"sections, with commas between: {', '.join(SECTIONS)}")
-    parser.add_argument("--full", action="store_true", help="100k chunks on the project's own examples too")
+    parser.add_argument("--full", action="store_true", help="100k chunks on the project's own examples too, 10,000 documents")
+    parser.add_argument("--documents", type=int, default=0, help="small documents of `distributed` and `flat`")
     parser.add_argument("--skip-build", action="store_true", help="measure what was built before")
     arguments = parser.parse_args()
     only = [name.strip() for name in arguments.only.split(",") if name.strip()] or list(SECTIONS)
     if unknown := [name for name in only if name not in SECTIONS]:
         parser.error(f"there is no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    # So that what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     data = Data(arguments.directories)
     try:
         if not arguments.skip_build:
@@ -75,7 +85,7 @@ def main():
     except programs.ProgramError as error:
         sys.exit(f"bench: {error}")
     report = Report("`make bench`", programs.target() / "bench")
-    bench = Bench(data, report, only, arguments.full)
+    bench = Bench(data, report, only, arguments.full, arguments.documents)
     report.say("data", data.describe())
     failed, file = 0, "bench" if len(only) == len(SECTIONS) else "bench-part"
     for name, section in SECTIONS.items():

