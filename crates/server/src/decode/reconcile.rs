@@ -24,7 +24,7 @@ pub(crate) fn reconcile(message: v1::ReconcileRequest) -> Result<ReconcileReques
     }
     let min_age = message.min_age_seconds.map(|seconds| count("min_age_seconds", seconds)).transpose()?;
     Ok(ReconcileRequest {
-        tenant: (!message.all_tenants).then(|| TenantRef(message.tenant)),
+        tenant: (!message.all_tenants).then_some(TenantRef(message.tenant)),
         collection: (!message.collection.is_empty()).then(|| CollectionRef::parse(&message.collection)),
         repair: message.repair,
         verify_objects: message.verify_objects,
