@@ -57,7 +57,7 @@ start_services() {
         fi
         if [ "$service" = qdrant ]; then
             say "no Qdrant server is given (VECTRION_VECTORS_URL), so a stand-in takes its place: good for a try, not for your data"
-            [ -x "$PROGRAMS/qdrant-standin" ] || ${CARGO:-cargo} build --release --locked --workspace --bins >&2
+            [ -x "$PROGRAMS/qdrant-standin" ] || ${CARGO:-cargo} build --release --locked --workspace --bins --exclude vectrion-faults >&2
         fi
         output="$(FSYNC=on "scripts/services/$service" start "$BASE/$service")"
         eval "$output"
