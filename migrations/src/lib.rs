@@ -9,6 +9,7 @@ mod m20261121_000001_initial;
 mod m20261121_000002_outbox;
 mod m20261121_000003_jobs;
 mod m20261121_000004_upkeep;
+mod m20261121_000005_servers;
 
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, async_trait,
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_outbox::Migration),
             Box::new(m20261121_000003_jobs::Migration),
             Box::new(m20261121_000004_upkeep::Migration),
+            Box::new(m20261121_000005_servers::Migration),
         ]
     }
 

@@ -3,6 +3,7 @@
 
 pub mod client;
 mod database;
+pub mod fleet;
 mod home;
 pub mod installation;
 pub mod process;

@@ -17,7 +17,9 @@ use vectrion_core::{
 };
 
 use self::reader::{Reader, Step};
-use crate::openai::{Accept, Break, Endpoint, EndpointSettings, Failure, Health, Limit, Model, from_now};
+use crate::openai::{
+    Accept, Break, Endpoint, EndpointSettings, Failure, Health, Limit, Model, Pass, Urgency, from_now,
+};
 
 /// Settings of [`OpenAiChatModel`].
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ struct Inner {
 /// An answer whose first text is there.
 struct Begun {
     reader: Reader,
+    /// Its place among the calls under way, until its end.
+    pass: Pass,
     /// None if the answer is complete without any text.
     first: Option<String>,
 }
@@ -123,8 +127,9 @@ impl ChatModel for OpenAiChatModel {
         let own = from_now(self.inner.settings.total_timeout);
         let total = request.deadline.map_or(own, |deadline| own.min(Instant::from_std(deadline)));
         let first = Limit::first(from_now(self.inner.settings.first_token_timeout), total);
+        let tokens = request::tokens(&request);
         let body = Bytes::from(request::body(&self.inner.settings, request)?);
-        let attempt = || self.inner.begin(body.clone(), first, total);
+        let attempt = || self.inner.begin(body.clone(), tokens, first, total);
         let begun = self.inner.endpoint.calls.run(first.at(), Health::Begun, attempt).await;
         let begun = begun.map_err(|failure| failure.into_error(&Model::CHAT))?;
         Ok(Box::pin(answer(Arc::clone(&self.inner), begun, total)))
@@ -133,15 +138,16 @@ impl ChatModel for OpenAiChatModel {
 
 impl Inner {
     /// One attempt, up to the first piece of text.
-    async fn begin(&self, body: Bytes, first: Limit, total: Instant) -> Result<Begun, Failure> {
+    async fn begin(&self, body: Bytes, tokens: usize, first: Limit, total: Instant) -> Result<Begun, Failure> {
         let mut limit = first;
+        let pass = self.endpoint.gate.enter(Urgency::Question, tokens, Some(first.at())).await?;
         let response = limit.hold(self.endpoint.post(Accept::Events, body)).await?;
         let open = Reader::open(response, self.settings.max_event_bytes, self.endpoint.max_response_bytes);
         let mut reader = limit.hold(open).await.map_err(before_text)?;
         loop {
             match limit.hold(reader.next()).await.map_err(before_text)? {
-                Step::Text(text) => return Ok(Begun { reader, first: Some(text) }),
-                Step::Done => return Ok(Begun { reader, first: None }),
+                Step::Text(text) => return Ok(Begun { reader, pass, first: Some(text) }),
+                Step::Done => return Ok(Begun { reader, pass, first: None }),
                 // A model that reasons is alive although it says nothing yet.
                 Step::Progress => limit = Limit::next(self.settings.inter_token_timeout, total),
                 Step::Nothing => {}
@@ -182,7 +188,7 @@ fn answer(
     begun: Begun,
     total: Instant,
 ) -> impl futures::Stream<Item = Result<ChatEvent>> + Send + 'static {
-    let Begun { mut reader, first } = begun;
+    let Begun { mut reader, pass, first } = begun;
     try_stream! {
         if let Some(text) = first {
             yield ChatEvent::Delta(text);
@@ -204,5 +210,6 @@ fn answer(
         let finish = reader.finish().expect("a reader is done only with a finish reason");
         yield ChatEvent::Finished(finish);
         reader.release().await;
+        drop(pass);
     }
 }

@@ -14,6 +14,7 @@ mod endpoint;
 mod failure;
 mod limit;
 mod lines;
+mod rate;
 mod settings;
 mod upstream_error;
 mod windows;
@@ -25,9 +26,10 @@ pub(crate) use self::{
     failure::{Break, Failure, Model},
     limit::{Limit, from_now},
     lines::Lines,
+    rate::{Gate, Pass, Urgency},
     upstream_error::UpstreamError,
 };
 pub use self::{
     embedder::{EmbedderSettings, OpenAiEmbedder, VectorEncoding},
-    settings::{BreakerSettings, EndpointSettings, RetrySettings},
+    settings::{BreakerSettings, EndpointSettings, RateSettings, RetrySettings},
 };

@@ -7,7 +7,7 @@ use vectrion_core::{Error, Result, job::Stage};
 use crate::{
     Ports, administration, chores, ingestion,
     lifecycle::Lifecycle,
-    receipts,
+    query, receipts,
     settings::{AnswerSettings, HousekeepingSettings, IngestSettings},
 };
 
@@ -18,8 +18,6 @@ const KEEP_REQUESTS: Duration = DAY;
 const KEEP_JOBS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A watch can be taken up again after this long without a resync.
 const KEEP_HISTORY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Added to the time that an answer may take before it counts as given up.
-const ANSWER_GRACE: Duration = Duration::from_secs(60);
 /// Dead uploads that are read at once.
 const UPLOADS: u32 = 100;
 
@@ -75,9 +73,10 @@ impl Housekeeping {
         let retention = DAY * self.answer.retention_days;
         let mut chores = Chores::default();
         chores.run("remove expired uploads", self.remove_uploads(false)).await;
-        chores.run("end answers that nobody writes", self.end_answers(self.answer.timeout() + ANSWER_GRACE)).await;
+        chores.run("end answers that nobody writes", self.end_answers(query::ANSWER_IDLE)).await;
         chores.run("remove old answers", ports.answers.purge_answers(millis(retention))).await;
         chores.run("remove old request ids", ports.idempotency.purge_requests(millis(KEEP_REQUESTS))).await;
+        chores.run("forget what became of uploads", ports.uploads.purge_completed_uploads(millis(KEEP_REQUESTS))).await;
         chores.run("remove ended jobs", ports.jobs.purge_jobs(millis(KEEP_JOBS))).await;
         chores.run("forget the ends of documents", ports.catalog.trim_history(millis(KEEP_HISTORY))).await;
         chores.run("finish the removal of tenants", administration::finish_removals(ports)).await;
@@ -123,8 +122,7 @@ impl Housekeeping {
     }
 
     async fn end_answers(&self, idle: Duration) -> Result<u64> {
-        let message = "the server that wrote the answer is gone; ask again";
-        self.ports.answers.end_abandoned(millis(idle), "ANSWER_INTERRUPTED", message).await
+        query::end_abandoned(&self.ports, idle).await
     }
 
     async fn empty_scratch(&self) -> Result<u64> {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,11 +15,11 @@ use vectrion_core::{
     ports::{Idempotency, idempotency::Claimed},
 };
 
-/// After this time a claim whose process died is void. A call that is under way renews its claim, and one that ends in
-/// any other way settles it or gives it up, so only a retry right after a crash waits for it.
-const CLAIM_FOR: Duration = Duration::from_secs(60);
+/// After this time a claim whose process died, or stands still, is void. A call that is under way renews its claim, and one
+/// that ends in any other way settles it or gives it up, so only a retry right after a crash waits for it.
+const CLAIM_FOR: Duration = Duration::from_secs(20);
 /// Time between renewals.
-const RENEW_EVERY: Duration = Duration::from_secs(15);
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// Hint to a caller whose first call is still under way.
 const IN_PROGRESS_RETRY: Duration = Duration::from_secs(1);
 
@@ -62,6 +61,9 @@ impl Replayed {
 /// To be polled to its end: whoever drops it half way cannot know what was done, and leaves the id free all the same. A
 /// call that may lose its caller runs on a task of its own.
 ///
+/// A process that stood still for so long that another one took the id has lost it: it stops, and gives what the other
+/// makes of the call.
+///
 /// # Errors
 /// Those of `make`; `ALREADY_EXISTS`, reason `REQUEST_ID_REUSED`, if the id was used with another method or other
 /// parameters; `ABORTED`, reason `REQUEST_IN_PROGRESS`, while the first call is under way.
@@ -72,43 +74,79 @@ where
     let Some(request) = call.request else {
         return make.await.map(Replayed::Fresh);
     };
-    match known.claim_request(call.tenant, request, call.method, call.parameters, claim_ms()).await? {
-        Claimed::Replay(stored) => replay(&stored),
-        Claimed::Reused => Err(Error::already_exists(
-            "REQUEST_ID_REUSED",
-            format!("request id {request} was used for another call or with other parameters; use a new one"),
-        )
-        .with_metadata("request_id", request.to_string())),
-        Claimed::InProgress => Err(Error::new(
-            ErrorKind::Aborted,
-            "REQUEST_IN_PROGRESS",
-            format!("the call with request id {request} is still under way; repeat it in a moment"),
-        )
-        .with_metadata("request_id", request.to_string())
-        .with_retry_after(IN_PROGRESS_RETRY)),
-        Claimed::New => {
-            let claim = Claim { port: Some(Arc::clone(known)), tenant: call.tenant, request };
-            let outcome = tokio::select! {
-                outcome = make => outcome,
-                never = renew(known.as_ref(), call.tenant, request) => match never {},
-            };
-            claim.settle(&outcome).await;
-            outcome.map(Replayed::Fresh)
-        }
+    let mut work = Work::ToDo(make);
+    loop {
+        let token = match known.claim_request(call.tenant, request, call.method, call.parameters, claim_ms()).await? {
+            Claimed::New { token } => token,
+            Claimed::Replay(stored) => return replay(&stored),
+            Claimed::InProgress => return Err(in_progress(request)),
+            Claimed::Reused => {
+                return Err(Error::already_exists(
+                    "REQUEST_ID_REUSED",
+                    format!("request id {request} was used for another call or with other parameters; use a new one"),
+                )
+                .with_metadata("request_id", request.to_string()));
+            }
+        };
+        let mut claim = Claim { port: Some(Arc::clone(known)), tenant: call.tenant, request, token };
+        let outcome = match work {
+            Work::ToDo(make) => tokio::select! {
+                outcome = make => Some(outcome),
+                () = lost(known.as_ref(), call.tenant, request, token) => None,
+            },
+            Work::Done(outcome) => Some(outcome),
+            // The other process gave the id free: who repeats the call makes it.
+            Work::Stopped => return Err(in_progress(request)),
+        };
+        work = match outcome {
+            Some(outcome) if claim.settle(&outcome).await => return outcome.map(Replayed::Fresh),
+            Some(outcome) => Work::Done(outcome),
+            None => {
+                // Somebody else has it.
+                claim.port = None;
+                Work::Stopped
+            }
+        };
     }
+}
+
+/// How far a call has come in this process.
+enum Work<F> {
+    ToDo(F),
+    /// With this outcome, which another process may have overtaken.
+    Done(Result<Vec<u8>>),
+    /// Half way, because another process makes it.
+    Stopped,
+}
+
+fn in_progress(request: Uuid) -> Error {
+    Error::new(
+        ErrorKind::Aborted,
+        "REQUEST_IN_PROGRESS",
+        format!("the call with request id {request} is still under way; repeat it in a moment"),
+    )
+    .with_metadata("request_id", request.to_string())
+    .with_retry_after(IN_PROGRESS_RETRY)
 }
 
 fn claim_ms() -> i64 {
     i64::try_from(CLAIM_FOR.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Keeps the claim of a call that is under way, however long it takes.
-async fn renew(known: &dyn Idempotency, tenant: TenantId, request: Uuid) -> Infallible {
+/// Keeps the claim of a call that is under way, however long it takes. Returns when another process has taken the id.
+async fn lost(known: &dyn Idempotency, tenant: TenantId, request: Uuid, token: i64) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
-        // The next one may succeed; there are several before the claim is void.
-        if let Err(error) = known.renew_request(tenant, request, claim_ms()).await {
-            tracing::warn!(request_id = %request, reason = error.reason(), ?error, "cannot renew the claim of a request");
+        match known.renew_request(tenant, request, token, claim_ms()).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(request_id = %request, "another process has taken over a request that stood still here");
+                return;
+            }
+            // The next one may succeed; there are several before the claim is void.
+            Err(error) => {
+                tracing::warn!(request_id = %request, reason = error.reason(), ?error, "cannot renew the claim of a request");
+            }
         }
     }
 }
@@ -118,29 +156,32 @@ struct Claim {
     port: Option<Arc<dyn Idempotency>>,
     tenant: TenantId,
     request: Uuid,
+    token: i64,
 }
 
 impl Claim {
-    async fn settle(mut self, outcome: &Result<Vec<u8>>) {
-        let Some(port) = self.port.take() else { return };
+    /// Keeps the outcome. False if another process has taken the id meanwhile, and the outcome is its own.
+    async fn settle(&mut self, outcome: &Result<Vec<u8>>) -> bool {
+        let Some(port) = self.port.take() else { return true };
         let stored = match encode(outcome) {
-            Some(bytes) => port.settle_request(self.tenant, self.request, bytes).await,
-            None => port.forget_request(self.tenant, self.request).await,
+            Some(bytes) => port.settle_request(self.tenant, self.request, self.token, bytes).await,
+            None => port.forget_request(self.tenant, self.request, self.token).await.map(|()| true),
         };
-        // What was done is done: the caller gets the outcome even if it cannot be replayed.
-        if let Err(error) = stored {
+        stored.unwrap_or_else(|error| {
+            // What was done is done: the caller gets the outcome even if it cannot be replayed.
             tracing::warn!(request_id = %self.request, reason = error.reason(), ?error, "cannot keep the outcome of a request");
-        }
+            true
+        })
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         let Some(port) = self.port.take() else { return };
-        let (tenant, request) = (self.tenant, self.request);
+        let (tenant, request, token) = (self.tenant, self.request, self.token);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = port.forget_request(tenant, request).await {
+                if let Err(error) = port.forget_request(tenant, request, token).await {
                     tracing::warn!(request_id = %request, reason = error.reason(), ?error, "cannot give a request id up");
                 }
             });

@@ -1,5 +1,6 @@
 //! Documents in: upload, read, change, watch, delete.
 
+mod completion;
 mod content;
 mod discard;
 mod documents;
@@ -116,7 +117,6 @@ pub struct Ingestion {
     ports: Arc<Ports>,
     settings: IngestSettings,
     watching: watch::Watching,
-    completing: Arc<upload::Completing>,
     text_reads: Arc<Semaphore>,
 }
 
@@ -128,7 +128,6 @@ impl Ingestion {
             ports,
             settings,
             watching: watch::Watching::default(),
-            completing: Arc::default(),
             text_reads: Arc::new(Semaphore::new(content::TEXT_READS)),
         }
     }

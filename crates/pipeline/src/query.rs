@@ -1,6 +1,7 @@
 //! Questions: passages and answers.
 
 mod citations;
+mod elsewhere;
 mod embedding;
 mod extractive;
 mod fusion;
@@ -28,6 +29,7 @@ use vectrion_core::{
     tenancy::{CallContext, Principal, Role},
 };
 
+pub(crate) use self::elsewhere::{ANSWER_IDLE, end_abandoned};
 pub use self::writing::status_code;
 use self::{
     running::{Running, RunningAnswers},
@@ -64,7 +66,7 @@ pub struct AnswerControl(Control);
 #[derive(Clone)]
 enum Control {
     /// Written in this process.
-    Here { running: Arc<Running>, grace: Duration },
+    Here { ports: Arc<Ports>, running: Arc<Running>, grace: Duration },
     /// Written elsewhere, or ended.
     Elsewhere { ports: Arc<Ports>, tenant: TenantId, id: AnswerId },
 }
@@ -87,8 +89,9 @@ impl AnswerControl {
 
     /// The connection was lost: the answer goes on for the grace time so that it can be resumed, then it is cancelled.
     pub fn detach(&self) {
-        if let Control::Here { running, grace } = &self.0 {
-            Arc::clone(running).detach(*grace);
+        // Elsewhere, nobody notes any more that it is followed.
+        if let Control::Here { ports, running, grace } = &self.0 {
+            Arc::clone(running).detach(Arc::clone(&ports.answers), *grace);
         }
     }
 }
@@ -99,9 +102,6 @@ pub struct Queries {
     settings: AnswerSettings,
     running: Arc<RunningAnswers>,
 }
-
-/// Time between looks for new events of an answer that is written elsewhere.
-const ELSEWHERE_POLL: Duration = Duration::from_millis(250);
 
 impl Queries {
     /// Over these ports.
@@ -132,7 +132,7 @@ impl Queries {
         let began = Instant::now();
         self.check(&query)?;
         search::resolve_collections(&self.ports, context, collections, &mut query.filter).await?;
-        let found = search::find(&self.ports, context.principal.tenant, &query).await?;
+        let found = search::find(&self.ports, context.principal.tenant, &query, context.deadline).await?;
         let latency = Latency {
             embed_ms: found.embed_ms,
             search_ms: found.search_ms,
@@ -180,7 +180,7 @@ impl Queries {
         self.ports.answers.create_answer(new).await?;
 
         let running = Arc::new(Running::new(id, principal.tenant, principal.key));
-        self.running.insert(Arc::clone(&running));
+        Arc::clone(&self.running).insert(Arc::clone(&running), Arc::clone(&self.ports.answers));
         let own = began + self.settings.timeout();
         let mut writer = Writer {
             ports: Arc::clone(&self.ports),
@@ -217,8 +217,13 @@ impl Queries {
             return Ok(self.here(running, after));
         }
         let stored = self.stored(context, id).await?;
+        if stored.end.is_none() {
+            self.ports.answers.follow_answer(stored.tenant, id).await?;
+        }
         let control = AnswerControl(Control::Elsewhere { ports: Arc::clone(&self.ports), tenant: stored.tenant, id });
-        Ok(RunningAnswer { id, events: elsewhere(Arc::clone(&self.ports), stored.tenant, id, after), control })
+        let grace = Duration::from_secs(self.settings.resume_grace_s);
+        let events = elsewhere::follow(Arc::clone(&self.ports), stored.tenant, id, after, grace);
+        Ok(RunningAnswer { id, events, control })
     }
 
     fn here(&self, running: Arc<Running>, after: u64) -> RunningAnswer {
@@ -226,7 +231,7 @@ impl Queries {
         RunningAnswer {
             id: running.id,
             events: Arc::clone(&running).follow(after),
-            control: AnswerControl(Control::Here { running, grace }),
+            control: AnswerControl(Control::Here { ports: Arc::clone(&self.ports), running, grace }),
         }
     }
 
@@ -259,37 +264,4 @@ fn may_read(principal: &Principal, asked: KeyId) -> bool {
 
 fn answer_not_found() -> Error {
     Error::not_found("ANSWER_NOT_FOUND", "there is no such answer, or it was asked with another key")
-}
-
-/// Follows an answer through the store. If whoever writes it dies, housekeeping ends it.
-fn elsewhere(ports: Arc<Ports>, tenant: TenantId, id: AnswerId, mut after: u64) -> AnswerStream {
-    Box::pin(async_stream::stream! {
-        loop {
-            match ports.answers.events_after(tenant, id, after).await {
-                Ok(events) => {
-                    for event in events {
-                        after = event.sequence;
-                        let last = event.kind.is_terminal();
-                        yield event;
-                        if last {
-                            return;
-                        }
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(answer_id = %id, reason = error.reason(), ?error, "cannot read an answer's events");
-                }
-            }
-            // An answer that ended before `after`, or is gone, has nothing more to tell.
-            match ports.answers.answer(tenant, id).await {
-                Ok(Some(answer)) if answer.end.is_none() => {}
-                Ok(Some(_)) if matches!(ports.answers.events_after(tenant, id, after).await, Ok(left) if !left.is_empty()) => {
-                    continue;
-                }
-                Ok(_) => return,
-                Err(_) => {}
-            }
-            tokio::time::sleep(ELSEWHERE_POLL).await;
-        }
-    })
 }

@@ -1,15 +1,19 @@
 //! The small HTTP port: `/metrics` and `/healthz`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use vectrion_core::{Error, ErrorKind};
 use vectrion_pipeline::Ports;
 
 use crate::config::ConfigError;
+
+/// What does not answer within this time is not there.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `[metrics]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -120,8 +124,14 @@ async fn health(State(shared): State<Shared>) -> (StatusCode, String) {
 /// # Errors
 /// The first dependency that cannot be used.
 pub async fn ready(ports: &Ports) -> vectrion_core::Result<()> {
-    ports.directory.is_empty().await?;
-    ports.vectors.check().await?;
-    ports.objects.check().await?;
-    ports.embedder.check().await
+    let look = async {
+        ports.directory.is_empty().await?;
+        ports.vectors.check().await?;
+        ports.objects.check().await?;
+        ports.embedder.check().await
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| {
+        let message = format!("what a call needs did not answer within {} s", PATIENCE.as_secs());
+        Err(Error::new(ErrorKind::DeadlineExceeded, "DEPENDENCY_SILENT", message))
+    })
 }

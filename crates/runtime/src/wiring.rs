@@ -202,6 +202,7 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
     if worker.lease_s == 0 {
         return Err(ConfigError::invalid("worker.lease_s", "must be at least 1"));
     }
+    database::check(config)?;
     queue::check(config)?;
     config.section::<vectrion_pipeline::settings::IngestSettings>("ingest")?;
     config.section::<vectrion_pipeline::settings::AnswerSettings>("answer")?;

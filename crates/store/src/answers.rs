@@ -1,6 +1,7 @@
 //! Stored questions and answers.
 
 mod events;
+mod presence;
 mod quoting;
 pub(crate) mod redaction;
 mod retention;
@@ -24,33 +25,52 @@ use crate::{
 #[async_trait]
 impl Answers for Store {
     async fn create_answer(&self, answer: NewAnswer) -> Result<()> {
-        Ok(create(self, answer).await?)
+        self.unit(|| create(self, answer.clone())).await
     }
 
     async fn append_events(&self, tenant: TenantId, id: AnswerId, events: Vec<AnswerEvent>) -> Result<bool> {
-        Ok(events::append(self, tenant, id, events).await?)
+        self.unit(|| events::append(self, tenant, id, events.clone())).await
     }
 
     async fn answer(&self, tenant: TenantId, id: AnswerId) -> Result<Option<StoredAnswer>> {
-        Ok(events::answer(&self.snapshot().await?, tenant, id).await?)
+        self.unit(|| async { events::answer(&self.snapshot().await?, tenant, id).await }).await
     }
 
     async fn events_after(&self, tenant: TenantId, id: AnswerId, after: u64) -> Result<Vec<AnswerEvent>> {
-        Ok(events::after(self.reader(), tenant, id, after).await?)
+        self.unit(|| events::after(self.reader(), tenant, id, after)).await
     }
 
     async fn request_cancel(&self, tenant: TenantId, id: AnswerId) -> Result<()> {
         let text = "UPDATE answers SET cancel_requested = TRUE WHERE tenant_id = $1 AND id = $2 AND end_time IS NULL";
-        sql::for_tenant(tenant, text, [id.0.into()]).execute(self.writer()).await.map_err(Failure::from)?;
-        Ok(())
+        self.unit(|| async {
+            sql::for_tenant(tenant, text, [id.0.into()]).execute(self.writer()).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn answers_to_stop(&self, ids: &[AnswerId]) -> Result<Vec<AnswerId>> {
+        self.unit(|| presence::to_stop(self, ids)).await
+    }
+
+    async fn keep_answers(&self, ids: &[AnswerId]) -> Result<()> {
+        self.unit(|| presence::keep(self, ids)).await
+    }
+
+    async fn follow_answer(&self, tenant: TenantId, id: AnswerId) -> Result<()> {
+        self.unit(|| presence::follow(self, tenant, id)).await
+    }
+
+    async fn is_followed(&self, tenant: TenantId, id: AnswerId, within_ms: i64) -> Result<bool> {
+        self.unit(|| presence::is_followed(self, tenant, id, within_ms)).await
     }
 
     async fn end_abandoned(&self, idle_ms: i64, reason: &str, message: &str) -> Result<u64> {
-        Ok(retention::end_abandoned(self, idle_ms, reason, message).await?)
+        self.long_unit(|| retention::end_abandoned(self, idle_ms, reason, message)).await
     }
 
     async fn purge_answers(&self, keep_ms: i64) -> Result<u64> {
-        Ok(retention::purge(self, keep_ms).await?)
+        self.long_unit(|| retention::purge(self, keep_ms)).await
     }
 }
 

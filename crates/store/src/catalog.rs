@@ -31,15 +31,15 @@ use crate::Store;
 #[async_trait]
 impl Catalog for Store {
     async fn admit(&self, admission: Admission) -> Result<Admitted> {
-        Ok(admission::admit(self, admission).await?)
+        self.unit(|| admission::admit(self, &admission)).await
     }
 
     async fn document(&self, tenant: TenantId, id: DocumentId) -> Result<Option<Document>> {
-        Ok(view::newest(self.reader(), tenant, id).await?)
+        self.unit(|| view::newest(self.reader(), tenant, id)).await
     }
 
     async fn document_version(&self, tenant: TenantId, id: DocumentId, version: u32) -> Result<Option<Document>> {
-        Ok(view::version(self.reader(), tenant, id, version).await?)
+        self.unit(|| view::version(self.reader(), tenant, id, version)).await
     }
 
     async fn list_documents(
@@ -49,27 +49,27 @@ impl Catalog for Store {
         order: DocumentOrder,
         page: &PageRequest,
     ) -> Result<Page<Document>> {
-        Ok(lists::documents(self.reader(), tenant, filter, order, page).await?)
+        self.unit(|| lists::documents(self.reader(), tenant, filter, order, page)).await
     }
 
     async fn list_versions(&self, tenant: TenantId, id: DocumentId, page: &PageRequest) -> Result<Page<Document>> {
-        Ok(lists::versions(self.reader(), tenant, id, page).await?)
+        self.unit(|| lists::versions(self.reader(), tenant, id, page)).await
     }
 
     async fn update_metadata(&self, tenant: TenantId, id: DocumentId, metadata: Metadata) -> Result<Document> {
-        Ok(metadata::update(self, tenant, id, &metadata).await?)
+        self.long_unit(|| metadata::update(self, tenant, id, &metadata)).await
     }
 
     async fn begin_delete(&self, tenant: TenantId, id: DocumentId, order: &DeletionOrder) -> Result<Document> {
-        Ok(deletion::begin(self, tenant, id, order).await?)
+        self.long_unit(|| deletion::begin(self, tenant, id, order)).await
     }
 
     async fn retry(&self, tenant: TenantId, id: DocumentId, job: JobId, trace_id: &str) -> Result<Document> {
-        Ok(retry::retry(self, tenant, id, job, trace_id).await?)
+        self.unit(|| retry::retry(self, tenant, id, job, trace_id)).await
     }
 
     async fn cancel_work(&self, tenant: TenantId, id: DocumentId) -> Result<Document> {
-        Ok(cancel::cancel(self, tenant, id).await?)
+        self.unit(|| cancel::cancel(self, tenant, id)).await
     }
 
     async fn list_chunks(
@@ -79,7 +79,7 @@ impl Catalog for Store {
         version: Option<u32>,
         page: &PageRequest,
     ) -> Result<Page<Chunk>> {
-        Ok(lists::chunks(&self.snapshot().await?, tenant, id, version, page).await?)
+        self.unit(|| async { lists::chunks(&self.snapshot().await?, tenant, id, version, page).await }).await
     }
 
     async fn list_pages(
@@ -89,11 +89,11 @@ impl Catalog for Store {
         version: Option<u32>,
         page: &PageRequest,
     ) -> Result<Page<PageInfo>> {
-        Ok(lists::pages(&self.snapshot().await?, tenant, id, version, page).await?)
+        self.unit(|| async { lists::pages(&self.snapshot().await?, tenant, id, version, page).await }).await
     }
 
     async fn chunks_from(&self, tenant: TenantId, version: VersionId, ordinal: u32, limit: u32) -> Result<Vec<Chunk>> {
-        Ok(chunk_rows::from(self.reader(), tenant, version, ordinal, limit).await?)
+        self.unit(|| chunk_rows::from(self.reader(), tenant, version, ordinal, limit)).await
     }
 
     async fn visible_chunks(
@@ -102,11 +102,11 @@ impl Catalog for Store {
         ids: &[ChunkId],
         filter: &SearchFilter,
     ) -> Result<Vec<VisibleChunk>> {
-        Ok(search::visible_chunks(self, tenant, ids, filter).await?)
+        self.unit(|| search::visible_chunks(self, tenant, ids, filter)).await
     }
 
     async fn matching_documents(&self, tenant: TenantId, filter: &SearchFilter, limit: u32) -> Result<Vec<DocumentId>> {
-        Ok(search::matching_documents(self.reader(), tenant, filter, limit).await?)
+        self.unit(|| search::matching_documents(self.reader(), tenant, filter, limit)).await
     }
 
     async fn any_searchable(&self, tenant: TenantId, filter: &SearchFilter) -> Result<bool> {
@@ -121,18 +121,21 @@ impl Catalog for Store {
         first_look: bool,
         limit: u32,
     ) -> Result<Changes> {
-        Ok(history::changes(&self.snapshot().await?, tenant, filter, after, first_look, limit).await?)
+        self.unit(|| async {
+            history::changes(&self.snapshot().await?, tenant, filter, after, first_look, limit).await
+        })
+        .await
     }
 
     async fn revision(&self, tenant: TenantId) -> Result<i64> {
-        Ok(history::revision(self.reader(), tenant).await?)
+        self.unit(|| history::revision(self.reader(), tenant)).await
     }
 
     async fn trim_history(&self, keep_ms: i64) -> Result<u64> {
-        Ok(history::trim(self, keep_ms).await?)
+        self.long_unit(|| history::trim(self, keep_ms)).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(DocumentState, u64)>> {
-        Ok(history::count_by_state(self.reader()).await?)
+        self.unit(|| history::count_by_state(self.reader())).await
     }
 }

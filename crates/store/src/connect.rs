@@ -9,6 +9,7 @@ mod tests;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use sea_orm::{
@@ -35,8 +36,13 @@ pub struct StoreSettings {
     pub acquire_timeout_ms: u64,
     /// Milliseconds to wait for another process that has locked the file (SQLite); then `DATABASE_BUSY`.
     pub busy_timeout_ms: u64,
+    /// Milliseconds that the database may take for a call, with all of its waits; then `UNAVAILABLE`,
+    /// `DATABASE_UNAVAILABLE`. What writes or removes all rows of a document may take 20 times as long.
+    pub call_timeout_ms: u64,
     /// Milliseconds that a statement may take (PostgreSQL); then `DATABASE_TIMEOUT`.
     pub statement_timeout_ms: u64,
+    /// Milliseconds that a statement may wait for a lock (PostgreSQL); then `TRANSACTION_CONFLICT`, and it is tried again.
+    pub lock_timeout_ms: u64,
     /// Whether every job that becomes ready is announced in the outbox, for a relay to publish. Without a relay the outbox
     /// would only grow.
     pub outbox: bool,
@@ -48,7 +54,9 @@ impl Default for StoreSettings {
             max_connections: 8,
             acquire_timeout_ms: 10_000,
             busy_timeout_ms: 5_000,
+            call_timeout_ms: 15_000,
             statement_timeout_ms: 60_000,
+            lock_timeout_ms: 5_000,
             outbox: false,
         }
     }
@@ -79,6 +87,7 @@ struct Inner {
     writer: DatabaseConnection,
     file: Option<PathBuf>,
     busy_timeout_ms: u64,
+    call_timeout: Duration,
     announcer: Announcer,
 }
 
@@ -115,8 +124,8 @@ impl Store {
     /// # Errors
     /// Those of [`Store`].
     pub async fn check(&self) -> Result<()> {
-        let answer: Option<i32> =
-            sql::across_tenants("SELECT 1", []).scalar(self.reader()).await.map_err(Failure::from)?;
+        let look = || async { Ok(sql::across_tenants("SELECT 1", []).scalar(self.reader()).await?) };
+        let answer: Option<i32> = self.unit(look).await?;
         debug_assert_eq!(answer, Some(1));
         Ok(())
     }
@@ -145,6 +154,11 @@ impl Store {
     /// For writes of one statement.
     pub(crate) fn writer(&self) -> &DatabaseConnection {
         &self.inner.writer
+    }
+
+    /// Time that the database may take for a call.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.inner.call_timeout
     }
 
     /// Who is told of jobs that become ready.

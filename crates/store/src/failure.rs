@@ -44,6 +44,15 @@ pub(crate) fn is_duplicate(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
 }
 
+/// Whether a concurrent change won, so that the same transaction may do better when it is made again.
+pub(crate) fn is_conflict(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(error) => error.reason() == "TRANSACTION_CONFLICT",
+        Failure::Database(error) => explain(error).reason() == "TRANSACTION_CONFLICT",
+        Failure::Damaged(_) => false,
+    }
+}
+
 fn explain(error: &DbErr) -> Error {
     match error {
         DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => {

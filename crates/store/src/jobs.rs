@@ -31,75 +31,75 @@ use crate::Store;
 #[async_trait]
 impl Jobs for Store {
     async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Lease>> {
-        Ok(claim::claim(self, stages, worker, lease_for).await?)
+        self.unit(|| claim::claim(self, stages, worker, lease_for)).await
     }
 
     async fn heartbeat(&self, lease: &Lease, lease_for: Duration, progress: Option<Progress>) -> Result<()> {
-        Ok(lease::extend(self, lease, lease_for, progress).await?)
+        self.unit(|| lease::extend(self, lease, lease_for, progress)).await
     }
 
     async fn check_work(&self, lease: &Lease) -> Result<()> {
-        Ok(lease::check_work(self.reader(), lease).await?)
+        self.unit(|| lease::check_work(self.reader(), lease)).await
     }
 
     async fn job_document(&self, lease: &Lease) -> Result<Option<Document>> {
-        Ok(lease::document(&self.snapshot().await?, lease).await?)
+        self.unit(|| async { lease::document(&self.snapshot().await?, lease).await }).await
     }
 
     async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()> {
-        Ok(commit::processing(self, lease, processed, next_attempts).await?)
+        self.long_once(commit::processing(self, lease, processed, next_attempts)).await
     }
 
     async fn finish_embedding(&self, lease: &Lease) -> Result<()> {
-        Ok(commit::embedding(self, lease).await?)
+        self.unit(|| commit::embedding(self, lease)).await
     }
 
     async fn versions_to_delete(&self, lease: &Lease) -> Result<Vec<VersionId>> {
-        Ok(deletion::versions(&self.snapshot().await?, lease).await?)
+        self.unit(|| async { deletion::versions(&self.snapshot().await?, lease).await }).await
     }
 
     async fn finish_deletion(&self, lease: &Lease) -> Result<()> {
-        Ok(deletion::finish(self, lease).await?)
+        self.long_unit(|| deletion::finish(self, lease)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<()> {
-        Ok(ending::release(self, lease).await?)
+        self.unit(|| ending::release(self, lease)).await
     }
 
     async fn cancel(&self, lease: &Lease) -> Result<()> {
-        Ok(ending::cancel(self, lease).await?)
+        self.unit(|| ending::cancel(self, lease)).await
     }
 
     async fn retry_later(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()> {
-        Ok(ending::retry_later(self, lease, error, delay).await?)
+        self.unit(|| ending::retry_later(self, lease, error, delay)).await
     }
 
     async fn put_off(&self, lease: &Lease, error: &Error, delay: Duration) -> Result<()> {
-        Ok(ending::put_off(self, lease, error, delay).await?)
+        self.unit(|| ending::put_off(self, lease, error, delay)).await
     }
 
     async fn fail(&self, lease: &Lease, failure: Failure) -> Result<DeadLetter> {
-        Ok(ending::fail(self, lease, failure).await?)
+        self.unit(|| ending::fail(self, lease, failure.clone())).await
     }
 
     async fn reap(&self, max_interruptions: u32) -> Result<u64> {
-        Ok(reaping::reap(self, reaping::Which::Expired, max_interruptions).await?)
+        self.long_unit(|| reaping::reap(self, reaping::Which::Expired, max_interruptions)).await
     }
 
     async fn reap_all(&self, max_interruptions: u32) -> Result<u64> {
-        Ok(reaping::reap(self, reaping::Which::All, max_interruptions).await?)
+        self.long_unit(|| reaping::reap(self, reaping::Which::All, max_interruptions)).await
     }
 
     async fn next_ready_in(&self, stages: &[Stage]) -> Result<Option<Duration>> {
-        Ok(depth::next_ready_in(self.reader(), stages).await?)
+        self.unit(|| depth::next_ready_in(self.reader(), stages)).await
     }
 
     async fn list_jobs(&self, tenant: TenantId, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>> {
-        Ok(lists::jobs(self.reader(), tenant, filter, page).await?)
+        self.unit(|| lists::jobs(self.reader(), tenant, filter, page)).await
     }
 
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>> {
-        Ok(lists::job(self.reader(), tenant, id).await?)
+        self.unit(|| lists::job(self.reader(), tenant, id)).await
     }
 
     async fn list_dead_letters(
@@ -108,7 +108,7 @@ impl Jobs for Store {
         filter: &DeadLetterFilter,
         page: &PageRequest,
     ) -> Result<Page<DeadLetter>> {
-        Ok(dead_letters::list(self.reader(), tenant, filter, page).await?)
+        self.unit(|| dead_letters::list(self.reader(), tenant, filter, page)).await
     }
 
     async fn dead_letter_causes(
@@ -117,7 +117,7 @@ impl Jobs for Store {
         filter: &DeadLetterFilter,
         limit: u32,
     ) -> Result<Vec<DeadLetterCause>> {
-        Ok(dead_letters::causes(&self.snapshot().await?, tenant, filter, limit).await?)
+        self.unit(|| async { dead_letters::causes(&self.snapshot().await?, tenant, filter, limit).await }).await
     }
 
     async fn select_dead_letters(
@@ -126,47 +126,47 @@ impl Jobs for Store {
         selection: &DeadLetterSelection,
         limit: u32,
     ) -> Result<(Vec<DeadLetterId>, u64)> {
-        Ok(dead_letters::select(&self.snapshot().await?, tenant, selection, limit).await?)
+        self.unit(|| async { dead_letters::select(&self.snapshot().await?, tenant, selection, limit).await }).await
     }
 
     async fn purge_dead_letters(&self, tenant: TenantId, ids: &[DeadLetterId]) -> Result<u64> {
-        Ok(dead_letters::purge(self, tenant, ids).await?)
+        self.long_unit(|| dead_letters::purge(self, tenant, ids)).await
     }
 
     async fn dead_letter(&self, tenant: TenantId, id: DeadLetterId) -> Result<Option<DeadLetter>> {
-        Ok(dead_letters::by_id(self.reader(), tenant, id).await?)
+        self.unit(|| dead_letters::by_id(self.reader(), tenant, id)).await
     }
 
     async fn replay_dead_letter(&self, tenant: TenantId, id: DeadLetterId, trace_id: &str) -> Result<Job> {
-        Ok(dead_letters::replay(self, tenant, id, trace_id).await?)
+        self.unit(|| dead_letters::replay(self, tenant, id, trace_id)).await
     }
 
     async fn worker_heartbeat(&self, worker: &WorkerId, host: &str, stages: &[Stage], draining: bool) -> Result<()> {
-        Ok(workers::heartbeat(self, worker, host, stages, draining).await?)
+        self.unit(|| workers::heartbeat(self, worker, host, stages, draining)).await
     }
 
     async fn remove_worker(&self, worker: &WorkerId) -> Result<()> {
-        Ok(workers::remove(self, worker).await?)
+        self.unit(|| workers::remove(self, worker)).await
     }
 
     async fn list_workers(&self, within: Duration) -> Result<Vec<Worker>> {
-        Ok(workers::list(&self.snapshot().await?, within).await?)
+        self.unit(|| async { workers::list(&self.snapshot().await?, within).await }).await
     }
 
     async fn queue_depths(&self) -> Result<Vec<QueueDepth>> {
-        Ok(depth::queues(self.reader()).await?)
+        self.unit(|| depth::queues(self.reader())).await
     }
 
     async fn tenant_queue_depths(&self, tenant: TenantId) -> Result<Vec<QueueDepth>> {
-        Ok(depth::tenant_queues(self.reader(), tenant).await?)
+        self.unit(|| depth::tenant_queues(self.reader(), tenant)).await
     }
 
     async fn queue_statuses(&self, tenant: Option<TenantId>) -> Result<Vec<QueueStatus>> {
-        Ok(status::queues(self, tenant).await?)
+        self.unit(|| status::queues(self, tenant)).await
     }
 
     async fn purge_jobs(&self, keep_ms: i64) -> Result<u64> {
-        Ok(depth::purge(self, keep_ms).await?)
+        self.long_unit(|| depth::purge(self, keep_ms)).await
     }
 }
 

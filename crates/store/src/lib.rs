@@ -32,6 +32,7 @@ mod sql;
 #[cfg(test)]
 mod test_database;
 mod time;
+mod unit;
 mod upkeep;
 mod uploads;
 

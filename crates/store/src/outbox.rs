@@ -54,15 +54,15 @@ impl Announcer {
 #[async_trait]
 impl Outbox for Store {
     async fn take_announcements(&self, limit: usize, hold_for: Duration) -> Result<Vec<Announcement>> {
-        Ok(take(self, limit.min(OUTBOX_BATCH), hold_for).await?)
+        self.unit(|| take(self, limit.min(OUTBOX_BATCH), hold_for)).await
     }
 
     async fn mark_announced(&self, ids: &[OutboxId]) -> Result<u64> {
-        Ok(remove(self, ids).await?)
+        self.unit(|| remove(self, ids)).await
     }
 
     async fn outbox_backlog(&self) -> Result<OutboxBacklog> {
-        Ok(backlog(self).await?)
+        self.unit(|| backlog(self)).await
     }
 }
 

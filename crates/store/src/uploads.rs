@@ -1,5 +1,7 @@
 //! Uploads in progress.
 
+mod claims;
+
 use async_trait::async_trait;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, QueryFilter as _, QuerySelect as _,
@@ -8,7 +10,7 @@ use vectrion_core::{
     Error, ErrorKind, Result,
     document::{ExternalId, Filename},
     ids::{CollectionId, TenantId, UploadId, VersionId},
-    ports::uploads::{Upload, UploadHeader, Uploads},
+    ports::uploads::{Upload, UploadHeader, UploadTurn, Uploads},
     time::Timestamp,
 };
 
@@ -18,6 +20,8 @@ use crate::{
     rows::{size, size_column, uploads},
     sql, time,
 };
+
+pub(crate) use self::claims::{note_completed, require_claim};
 
 #[async_trait]
 impl Uploads for Store {
@@ -47,6 +51,8 @@ impl Uploads for Store {
             one_call,
             create_time: now,
             expire_time: now.saturating_add(ttl_ms),
+            claim_token: 0,
+            claim_expire_time: 0,
         };
         uploads::insert(self.writer(), row.clone()).await.map_err(Failure::from)?;
         Ok(upload_of(row)?)
@@ -66,7 +72,27 @@ impl Uploads for Store {
     }
 
     async fn advance_upload(&self, tenant: TenantId, id: UploadId, from: u64, to: u64, ttl_ms: i64) -> Result<()> {
-        Ok(advance(self, tenant, id, from, to, ttl_ms).await?)
+        self.unit(|| advance(self, tenant, id, from, to, ttl_ms)).await
+    }
+
+    async fn claim_upload(&self, tenant: TenantId, id: UploadId, claim_ms: i64, ttl_ms: i64) -> Result<UploadTurn> {
+        self.unit(|| claims::claim(self, tenant, id, claim_ms, ttl_ms)).await
+    }
+
+    async fn renew_upload_claim(&self, tenant: TenantId, id: UploadId, token: i64, claim_ms: i64) -> Result<()> {
+        self.unit(|| claims::renew(self, tenant, id, token, claim_ms)).await
+    }
+
+    async fn release_upload_claim(&self, tenant: TenantId, id: UploadId, token: i64) -> Result<()> {
+        self.unit(|| claims::release(self, tenant, id, token)).await
+    }
+
+    async fn expire_upload(&self, tenant: TenantId, id: UploadId, token: i64) -> Result<bool> {
+        self.unit(|| claims::expire(self, tenant, id, token)).await
+    }
+
+    async fn purge_completed_uploads(&self, keep_ms: i64) -> Result<u64> {
+        self.long_unit(|| claims::purge(self, keep_ms)).await
     }
 
     async fn remove_upload(&self, tenant: TenantId, id: UploadId) -> Result<()> {
@@ -76,21 +102,22 @@ impl Uploads for Store {
     }
 
     async fn expired_uploads(&self, left_over: bool, limit: u32) -> Result<Vec<Upload>> {
-        Ok(expired(self, left_over, limit).await?)
+        self.long_unit(|| expired(self, left_over, limit)).await
     }
 }
 
 async fn advance(store: &Store, tenant: TenantId, id: UploadId, from: u64, to: u64, ttl_ms: i64) -> Outcome<()> {
     let tx = store.begin().await?;
     let row = open(&tx, tenant, id).await?;
+    let conflict = |message| Error::new(ErrorKind::Aborted, "UPLOAD_CONFLICT", message);
     if row.committed != size_column(from) {
-        return Err(Error::new(
-            ErrorKind::Aborted,
-            "UPLOAD_CONFLICT",
-            "another call stored bytes of the upload at the same time; ask for its committed size and go on from there",
-        )
-        .with_metadata("committed_size", row.committed.to_string())
-        .into());
+        let message =
+            "another call stored bytes of the upload at the same time; ask for its committed size and go on from there";
+        return Err(conflict(message).with_metadata("committed_size", row.committed.to_string()).into());
+    }
+    // One that ran out counts, too: whoever had it may still be putting these bytes together.
+    if row.claim_expire_time != 0 {
+        return Err(conflict("the upload is being completed; complete it, or abort it").into());
     }
     let now = time::now(&tx).await?;
     sql::for_tenant(
@@ -136,6 +163,10 @@ pub(crate) async fn expire(tx: &DatabaseTransaction, tenant: TenantId, id: Uploa
 async fn expired(store: &Store, left_over: bool, limit: u32) -> Outcome<Vec<Upload>> {
     let tx = store.begin().await?;
     let now = time::now(&tx).await?;
+    if left_over {
+        let text = "UPDATE uploads SET claim_expire_time = 0 WHERE claim_expire_time <> 0";
+        sql::across_tenants(text, []).execute(&tx).await?;
+    }
     let one_call = if left_over { " OR one_call = TRUE" } else { "" };
     let skip = match tx.get_database_backend() {
         DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",

@@ -18,12 +18,18 @@ impl Database {
     /// A new one; none if there is no server.
     pub async fn new() -> Option<Self> {
         let server = services::address("VECTRION_TEST_POSTGRES_URL")?;
+        Some(Self::on(&server).await)
+    }
+
+    /// A new one on this server.
+    pub async fn on(server: &str) -> Self {
+        let server = server.to_owned();
         let name = format!("e2e_{}", uuid::Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(&server).await.expect("the database server");
         connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.expect("a database");
         let (base, _) = server.rsplit_once('/').expect("a URL with a database");
         let url = format!("{base}/{name}");
-        Some(Self { server, name, url })
+        Self { server, name, url }
     }
 
     /// Copies it, as a dump does. Nobody may be connected.

@@ -140,10 +140,15 @@ impl Process {
         }
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id().expect("it runs")).expect("an id");
+        kill(Pid::from_raw(id), signal).expect("a signal");
+    }
+
     /// Asks it to end, as an operator does, and gives its status.
     pub async fn terminate(mut self) -> ExitStatus {
-        let id = i32::try_from(self.child.id().expect("it runs")).expect("an id");
-        kill(Pid::from_raw(id), Signal::SIGTERM).expect("a signal");
+        self.signal(Signal::SIGTERM);
         self.end().await
     }
 }

@@ -24,6 +24,11 @@ impl Shared {
         Some(Self { database: Database::new().await?, queue: queue.to_owned() })
     }
 
+    /// The same, on this database server.
+    pub async fn on(server: &str, queue: &str) -> Self {
+        Self { database: Database::on(server).await, queue: queue.to_owned() }
+    }
+
     /// Settings of a server on it.
     pub fn settings(&self) -> Vec<String> {
         vec![

@@ -48,8 +48,20 @@ pub trait Answers: Send + Sync {
     /// Asks whoever writes the answer to stop. An answer that has ended stays as it is; a missing one is no error.
     async fn request_cancel(&self, tenant: TenantId, id: AnswerId) -> Result<()>;
 
+    /// Which of these answers, whoever they belong to, their writer is to stop: somebody asked to cancel, or ended them.
+    async fn answers_to_stop(&self, ids: &[AnswerId]) -> Result<Vec<AnswerId>>;
+
+    /// Notes that these answers, whoever they belong to, are still being written, though there is no event to store.
+    async fn keep_answers(&self, ids: &[AnswerId]) -> Result<()>;
+
+    /// Notes that somebody follows an answer through another server than the one that writes it.
+    async fn follow_answer(&self, tenant: TenantId, id: AnswerId) -> Result<()>;
+
+    /// Whether somebody did within the last `within_ms` milliseconds.
+    async fn is_followed(&self, tenant: TenantId, id: AnswerId, within_ms: i64) -> Result<bool>;
+
     /// Ends answers that no process writes any more, with an `error` event of code `UNAVAILABLE` (14): those without an end
-    /// and without a new event for `idle_ms` milliseconds. Returns how many.
+    /// and without a new event, or [`Answers::keep_answers`], for `idle_ms` milliseconds. Returns how many.
     async fn end_abandoned(&self, idle_ms: i64, reason: &str, message: &str) -> Result<u64>;
 
     /// Removes answers older than `keep_ms` milliseconds. Returns how many.

@@ -13,7 +13,7 @@ use crate::{
     search::SearchFilter,
 };
 
-use super::uploads::UploadHeader;
+use super::uploads::{UploadHeader, UploadOutcome};
 
 /// Bytes that are stored and checked, to become a version.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Admission {
     /// The upload that ends with this. Its row goes in the same transaction if a version is made; otherwise it stays, as
     /// expired, until the caller has removed the bytes that nobody needs, so that a crash in between leaves no orphan.
     pub upload: UploadId,
+    /// Token of the claim under which an upload in pieces ends; 0 for one in one call.
+    pub claim: i64,
     /// Id of the version, if one is made.
     pub version_id: VersionId,
     /// Id of the document, if one is made.
@@ -64,6 +66,28 @@ impl Admitted {
             | Self::NewVersion(document)
             | Self::Unchanged(document)
             | Self::Duplicate(document) => document,
+        }
+    }
+
+    /// The admission that led to this document.
+    #[must_use]
+    pub fn of(outcome: UploadOutcome, document: Document) -> Self {
+        match outcome {
+            UploadOutcome::Created => Self::Created(document),
+            UploadOutcome::NewVersion => Self::NewVersion(document),
+            UploadOutcome::Unchanged => Self::Unchanged(document),
+            UploadOutcome::Duplicate => Self::Duplicate(document),
+        }
+    }
+
+    /// What it came to.
+    #[must_use]
+    pub fn outcome(&self) -> UploadOutcome {
+        match self {
+            Self::Created(_) => UploadOutcome::Created,
+            Self::NewVersion(_) => UploadOutcome::NewVersion,
+            Self::Unchanged(_) => UploadOutcome::Unchanged,
+            Self::Duplicate(_) => UploadOutcome::Duplicate,
         }
     }
 
@@ -132,8 +156,9 @@ pub trait Catalog: Send + Sync {
     /// version, metadata and first job in one transaction, which also ends the upload ([`Admission::upload`]). Two calls
     /// at once for the same external id, or with the same bytes, come one after the other. A missing collection is
     /// `NOT_FOUND`, reason `COLLECTION_NOT_FOUND`; an upload that has no row (any more) or has expired is `NOT_FOUND`,
-    /// reason `UPLOAD_NOT_FOUND`, so that an upload that was given up, or has ended already, is never admitted. On an
-    /// error nothing is changed.
+    /// reason `UPLOAD_NOT_FOUND`, so that an upload that was given up, or has ended already, is never admitted; one that
+    /// somebody has claimed since is `ABORTED`, reason `UPLOAD_CLAIM_LOST`. What became of an upload in pieces is kept for
+    /// [`Uploads::claim_upload`](super::uploads::Uploads::claim_upload). On an error nothing is changed.
     async fn admit(&self, admission: Admission) -> Result<Admitted>;
 
     /// A document through its newest version.

@@ -9,7 +9,10 @@ use crate::{Result, ids::TenantId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
     /// It is new, and now taken by this call.
-    New,
+    New {
+        /// Fencing token; grows with every time that the id is taken.
+        token: i64,
+    },
     /// It was used for the same call, whose outcome is this.
     Replay(Vec<u8>),
     /// It was used for another call.
@@ -32,14 +35,17 @@ pub trait Idempotency: Send + Sync {
         claim_ms: i64,
     ) -> Result<Claimed>;
 
-    /// Puts the end of a claim off: it is void `claim_ms` milliseconds from now. Without a claim nothing happens.
-    async fn renew_request(&self, tenant: TenantId, request: Uuid, claim_ms: i64) -> Result<()>;
+    /// Puts the end of a claim off: it is void `claim_ms` milliseconds from now. False if the id has an outcome or was
+    /// taken again since.
+    async fn renew_request(&self, tenant: TenantId, request: Uuid, token: i64, claim_ms: i64) -> Result<bool>;
 
-    /// Stores the outcome of a call that took the id.
-    async fn settle_request(&self, tenant: TenantId, request: Uuid, outcome: Vec<u8>) -> Result<()>;
+    /// Stores the outcome of a call that took the id. False, and nothing is stored, if it has an outcome or was taken
+    /// again since.
+    async fn settle_request(&self, tenant: TenantId, request: Uuid, token: i64, outcome: Vec<u8>) -> Result<bool>;
 
-    /// Gives the id free again, after an outcome that is not to be replayed.
-    async fn forget_request(&self, tenant: TenantId, request: Uuid) -> Result<()>;
+    /// Gives the id free again, after an outcome that is not to be replayed. Nothing happens if it has an outcome or was
+    /// taken again since.
+    async fn forget_request(&self, tenant: TenantId, request: Uuid, token: i64) -> Result<()>;
 
     /// Removes outcomes older than `keep_ms` milliseconds.
     async fn purge_requests(&self, keep_ms: i64) -> Result<u64>;

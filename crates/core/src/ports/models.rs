@@ -68,6 +68,13 @@ pub trait Embedder: Send + Sync {
     /// of passages that wait.
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>>;
 
+    /// The same for a caller who waits until then at the most: if it is clear before that there is no room for the call in
+    /// its time, it is `RESOURCE_EXHAUSTED` at once, with the time after which there is.
+    async fn embed_query_by(&self, text: &str, deadline: Option<Instant>) -> Result<Vec<f32>> {
+        let _ = deadline;
+        self.embed_query(text).await
+    }
+
     /// Embeds many short texts, such as the sentences of passages, for comparison within one answer.
     async fn embed_texts(&self, texts: &[String]) -> Result<Vec<Vec<f32>>>;
 

@@ -36,6 +36,13 @@ pub(super) fn body(settings: &ChatSettings, request: ChatRequest) -> Result<Vec<
         .map_err(|error| Error::internal("MODEL_REQUEST", "the request cannot be written").with_source(error))
 }
 
+/// Tokens of the prompt and the longest answer together, by estimate.
+pub(super) fn tokens(request: &ChatRequest) -> usize {
+    const BYTES_PER_TOKEN: usize = 4;
+    let prompt: usize = request.messages.iter().map(|message| message.content.len().div_ceil(BYTES_PER_TOKEN)).sum();
+    prompt + request.max_tokens as usize
+}
+
 fn message(message: ChatMessage) -> ChatCompletionRequestMessage {
     match message.role {
         ChatRole::System => ChatCompletionRequestSystemMessage::from(message.content).into(),

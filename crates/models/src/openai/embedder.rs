@@ -19,7 +19,7 @@ use vectrion_core::{
 };
 
 use super::{
-    Accept, Break, Endpoint, EndpointSettings, Failure, Health, Model,
+    Accept, Break, Endpoint, EndpointSettings, Failure, Health, Model, Pass, Urgency,
     embedding_response::{normalise, vectors},
     from_now, read_to_end,
     windows::{batches, estimated_tokens, windows},
@@ -30,6 +30,11 @@ const RECENT: Duration = Duration::from_secs(30);
 
 /// Responses larger than this are read off the async threads.
 const LARGE_RESPONSE_BYTES: usize = 128 << 10;
+
+/// Time that background work goes on asking an endpoint that limits the rate.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Bytes of a text for each token, where its tokens are not known.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// Settings of [`OpenAiEmbedder`].
 #[derive(Clone, Debug)]
@@ -132,10 +137,13 @@ impl OpenAiEmbedder {
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid_field(*field, "must be at least 1"));
         }
+        // One place is always a question's.
+        let places = settings.endpoint.rate.max_concurrency;
+        let concurrency = if places == 0 { settings.concurrency } else { settings.concurrency.min(places.max(2) - 1) };
         let name = name(&settings, dimension);
         // Prefixes may hold anything: what they are told apart by is their place.
         let query_model = format!("{}/{dimension}/{:?}", settings.endpoint.model, settings.query_prefix);
-        let passages = Semaphore::new(settings.concurrency.min(Semaphore::MAX_PERMITS));
+        let passages = Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS));
         Ok(Self { endpoint, settings, name, query_model, dimension, passages, last_success: Mutex::new(None) })
     }
 
@@ -147,7 +155,9 @@ impl OpenAiEmbedder {
         if settings.dimension.is_none() {
             let probing = Self::new(EmbedderSettings { dimension: Some(1), ..settings.clone() }, seed)?;
             let probe = vec!["dimension".to_owned()];
-            let vectors = probing.request(probe, settings.query_timeout, None).await?;
+            let work =
+                Work { texts: probe, tokens: 2, urgency: Urgency::Question, by: from_now(settings.query_timeout) };
+            let vectors = probing.request(work, None).await.map_err(|failure| failure.into_error(&Model::EMBEDDER))?;
             settings.dimension = vectors.first().map(Vec::len);
             settings.request_dimension = false;
         }
@@ -155,29 +165,43 @@ impl OpenAiEmbedder {
     }
 
     /// Vectors of texts that are ready to be sent, in as many requests as it takes.
-    async fn embed_passages(&self, texts: Vec<String>, tokens: Vec<usize>) -> Result<Vec<Vec<f32>>> {
+    async fn embed_passages(&self, texts: Vec<String>, tokens: Vec<usize>, urgency: Urgency) -> Result<Vec<Vec<f32>>> {
         let prefix = estimated_tokens(&self.settings.passage_prefix);
         let tokens: Vec<usize> = tokens.into_iter().map(|tokens| tokens + prefix).collect();
         let mut texts = texts.into_iter();
-        let batches: Vec<Vec<String>> = batches(&tokens, self.settings.batch_inputs, self.settings.batch_tokens)
-            .into_iter()
-            .map(|batch| texts.by_ref().take(batch.len()).collect())
-            .collect();
+        let batches: Vec<(Vec<String>, usize)> =
+            batches(&tokens, self.settings.batch_inputs, self.settings.batch_tokens)
+                .into_iter()
+                .map(|batch| (texts.by_ref().take(batch.len()).collect(), tokens[batch].iter().sum()))
+                .collect();
         let vectors: Vec<Vec<Vec<f32>>> = stream::iter(batches)
-            .map(|batch| self.embed_batch(batch))
+            .map(|(texts, tokens)| self.embed_batch(texts, tokens, urgency))
             .buffered(self.settings.concurrency)
             .try_collect()
             .await?;
         Ok(vectors.concat())
     }
 
-    async fn embed_batch(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
+    /// Background work waits while the rate is limited, by us or by the endpoint; its time counts from when it may begin.
+    async fn embed_batch(&self, texts: Vec<String>, tokens: usize, urgency: Urgency) -> Result<Vec<Vec<f32>>> {
         let _permit = self.passages.acquire().await.expect("the semaphore is never closed");
-        self.request(texts, self.settings.total_timeout, Some(self.dimension)).await
+        let patience = from_now(PATIENCE);
+        loop {
+            let by = from_now(self.settings.total_timeout);
+            let work = Work { texts: texts.clone(), tokens, urgency, by };
+            match self.request(work, Some(self.dimension)).await {
+                Err(failure)
+                    if urgency == Urgency::Bulk
+                        && failure.is_rate()
+                        && from_now(failure.retry_after().unwrap_or_default()) < patience => {}
+                outcome => return outcome.map_err(|failure| failure.into_error(&Model::EMBEDDER)),
+            }
+        }
     }
 
     /// One request, with its retries.
-    async fn request(&self, texts: Vec<String>, within: Duration, dimension: Option<usize>) -> Result<Vec<Vec<f32>>> {
+    async fn request(&self, work: Work, dimension: Option<usize>) -> Result<Vec<Vec<f32>>, Failure> {
+        let Work { texts, tokens, urgency, by } = work;
         let count = texts.len();
         let request = CreateEmbeddingRequest {
             model: self.settings.endpoint.model.clone(),
@@ -191,14 +215,28 @@ impl OpenAiEmbedder {
                 .filter(|_| self.settings.request_dimension)
                 .and_then(|dimension| u32::try_from(dimension).ok()),
         };
-        let body = serde_json::to_vec(&request)
-            .map_err(|error| Error::internal("EMBEDDER_REQUEST", "the request cannot be written").with_source(error))?;
+        // Texts and numbers: nothing that JSON could not hold.
+        let body = serde_json::to_vec(&request).expect("a request for embeddings is JSON");
         drop(request);
         let body = Bytes::from(body);
-        let limit = from_now(within);
-        let attempt = || self.attempt(body.clone(), count, dimension, limit);
-        let outcome = self.endpoint.calls.run(limit, Health::Alive, attempt).await;
-        let vectors = outcome.map_err(|failure| failure.into_error(&Model::EMBEDDER))?;
+        let (limit, first) = match urgency {
+            Urgency::Question => (by, None),
+            Urgency::Bulk => {
+                let total = by.saturating_duration_since(Instant::now());
+                let pass = self.endpoint.gate.enter(urgency, tokens, None).await?;
+                (from_now(total), Some(pass))
+            }
+        };
+        let first = Mutex::new(first);
+        let attempt = || async {
+            let pass = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let pass = match pass {
+                Some(pass) => pass,
+                None => self.endpoint.gate.enter(urgency, tokens, Some(limit)).await?,
+            };
+            self.attempt(body.clone(), count, dimension, limit, pass).await
+        };
+        let vectors = self.endpoint.calls.run(limit, Health::Alive, attempt).await?;
         *self.last_success.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(vectors)
     }
@@ -209,6 +247,7 @@ impl OpenAiEmbedder {
         count: usize,
         dimension: Option<usize>,
         limit: Instant,
+        _pass: Pass,
     ) -> Result<Vec<Vec<f32>>, Failure> {
         let limit = limit.min(from_now(self.settings.attempt_timeout));
         let answer = async {
@@ -222,6 +261,15 @@ impl OpenAiEmbedder {
         let read = tokio::task::spawn_blocking(move || vectors(&body, count, dimension));
         read.await.unwrap_or(Err(Failure::Broken(Break::Vectors("the response could not be read"))))
     }
+}
+
+/// A request that is to be made.
+struct Work {
+    texts: Vec<String>,
+    /// About so many.
+    tokens: usize,
+    urgency: Urgency,
+    by: Instant,
 }
 
 #[async_trait]
@@ -252,21 +300,32 @@ impl Embedder for OpenAiEmbedder {
             })
             .collect();
         let texts = inputs.into_iter().map(|input| with_prefix(prefix, input.text)).collect();
-        self.embed_passages(texts, tokens).await
+        self.embed_passages(texts, tokens, Urgency::Bulk).await
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        self.embed_query_by(text, None).await
+    }
+
+    async fn embed_query_by(&self, text: &str, deadline: Option<std::time::Instant>) -> Result<Vec<f32>> {
         let prefix = &self.settings.query_prefix;
         let room = self.settings.max_input_tokens.saturating_sub(estimated_tokens(prefix)).max(1);
-        let texts = windows(text, room).into_iter().map(|window| with_prefix(prefix, window.to_owned())).collect();
-        let vectors = self.request(texts, self.settings.query_timeout, Some(self.dimension)).await?;
-        mean(vectors, self.dimension).map_err(|failure| failure.into_error(&Model::EMBEDDER))
+        let texts: Vec<String> =
+            windows(text, room).into_iter().map(|window| with_prefix(prefix, window.to_owned())).collect();
+        let tokens = texts.iter().map(|text| text.len().div_ceil(BYTES_PER_TOKEN)).sum();
+        let own = from_now(self.settings.query_timeout);
+        let by = deadline.map_or(own, |deadline| own.min(Instant::from_std(deadline)));
+        let work = Work { texts, tokens, urgency: Urgency::Question, by };
+        let vectors = self.request(work, Some(self.dimension)).await;
+        vectors
+            .and_then(|vectors| mean(vectors, self.dimension))
+            .map_err(|failure| failure.into_error(&Model::EMBEDDER))
     }
 
     async fn embed_texts(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
         let tokens: Vec<usize> = texts.iter().map(|text| estimated_tokens(text)).collect();
         let texts = texts.iter().map(|text| with_prefix(&self.settings.passage_prefix, text.clone())).collect();
-        self.embed_passages(texts, tokens).await
+        self.embed_passages(texts, tokens, Urgency::Question).await
     }
 
     /// Calls the model unless a call succeeded within the last half minute.

@@ -12,7 +12,7 @@ use reqwest::{
 use secrecy::{ExposeSecret as _, SecretString};
 use vectrion_core::{Error, Result};
 
-use super::{Break, Calls, EndpointSettings, Failure, UpstreamError};
+use super::{Break, Calls, EndpointSettings, Failure, Gate, UpstreamError};
 
 /// Bytes of a body as they come.
 pub(crate) type BodyStream = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
@@ -39,6 +39,7 @@ pub(crate) struct Endpoint {
     max_request_bytes: usize,
     pub(crate) max_response_bytes: usize,
     pub(crate) calls: Calls,
+    pub(crate) gate: Gate,
 }
 
 impl Endpoint {
@@ -60,6 +61,7 @@ impl Endpoint {
             max_request_bytes: settings.max_request_bytes,
             max_response_bytes: settings.max_response_bytes,
             calls: Calls::new(settings, seed),
+            gate: Gate::new(&settings.rate),
         })
     }
 
@@ -79,7 +81,14 @@ impl Endpoint {
             let error = error.without_url();
             if error.is_connect() { Failure::Connect(error) } else { Failure::Transport(error) }
         })?;
-        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let failure = refused(response).await;
+        if failure.is_rate() {
+            self.gate.pause(failure.retry_after());
+        }
+        Err(failure)
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) enum Failure {
     /// The server wants fewer requests.
     #[error("the model limits the rate of requests: status {status} ({upstream})")]
     RateLimited { status: u16, upstream: UpstreamError, retry_after: Option<Duration> },
+    /// Our own limits, or the pause that the server asked for, leave no room for the request in its time.
+    #[error("requests to the model are limited; there is room in {retry_after:?}")]
+    Throttled { retry_after: Duration },
     /// The server does not take the request.
     #[error("the model refused the request: status {status} ({upstream})")]
     Refused { status: u16, upstream: UpstreamError },
@@ -130,7 +133,17 @@ impl Failure {
             | Self::Stalled
             | Self::Deadline
             | Self::Open { .. }
+            | Self::Throttled { .. }
             | Self::Dimension { .. } => false,
+        }
+    }
+
+    /// Whether only the rate of requests is in the way.
+    pub(crate) fn is_rate(&self) -> bool {
+        match self {
+            Self::Throttled { .. } => true,
+            Self::RateLimited { upstream, .. } => !upstream.is_spent_quota(),
+            _ => false,
         }
     }
 
@@ -144,7 +157,7 @@ impl Failure {
             | Self::Silent
             | Self::Stalled => Health::Failing,
             Self::RateLimited { .. } | Self::Refused { .. } | Self::Dimension { .. } => Health::Alive,
-            Self::TooLarge { .. } | Self::Deadline | Self::Open { .. } => Health::Unknown,
+            Self::TooLarge { .. } | Self::Deadline | Self::Open { .. } | Self::Throttled { .. } => Health::Unknown,
         }
     }
 
@@ -152,7 +165,7 @@ impl Failure {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } | Self::RateLimited { retry_after, .. } => *retry_after,
-            Self::Open { retry_after } => Some(*retry_after),
+            Self::Open { retry_after } | Self::Throttled { retry_after } => Some(*retry_after),
             _ => None,
         }
     }
@@ -176,7 +189,7 @@ impl Failure {
                 model.unavailable,
                 format!("{noun} failed several times in a row and is not called for a while: try again later"),
             ),
-            Self::RateLimited { .. } => Error::new(
+            Self::RateLimited { .. } | Self::Throttled { .. } => Error::new(
                 ErrorKind::ResourceExhausted,
                 model.rate_limited,
                 format!("{noun} takes no more requests for now: try again later"),

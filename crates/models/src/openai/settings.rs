@@ -24,6 +24,8 @@ pub struct EndpointSettings {
     pub retries: RetrySettings,
     /// When to stop calling an endpoint that fails.
     pub breaker: BreakerSettings,
+    /// How often it is called, by this process.
+    pub rate: RateSettings,
     /// Bytes of a request at the most.
     pub max_request_bytes: usize,
     /// Bytes of a response at the most, all events of a stream together.
@@ -42,6 +44,7 @@ impl EndpointSettings {
             connect_timeout: Duration::from_secs(5),
             retries: RetrySettings::default(),
             breaker: BreakerSettings::default(),
+            rate: RateSettings::default(),
             max_request_bytes: 8 << 20,
             max_response_bytes: 32 << 20,
         }
@@ -64,6 +67,19 @@ impl Default for RetrySettings {
     fn default() -> Self {
         Self { max_retries: 2, first_delay: Duration::from_millis(250), max_delay: Duration::from_secs(5) }
     }
+}
+
+/// Limits of the calls that this process makes; 0: none. Whatever they are, an endpoint that answers 429 is left alone, by
+/// all calls, for as long as its `Retry-After` says.
+#[derive(Clone, Debug, Default)]
+pub struct RateSettings {
+    /// Requests under way at the most.
+    pub max_concurrency: usize,
+    /// Requests that begin in a minute at the most; up to a sixth of them at once.
+    pub requests_per_minute: u32,
+    /// Tokens of the requests that begin in a minute at the most, estimated where they are not known; up to a sixth at
+    /// once, but for a single request that has more.
+    pub tokens_per_minute: u32,
 }
 
 /// Circuit breaker: after so many failures in a row calls fail at once, for a while; then one call is let through,

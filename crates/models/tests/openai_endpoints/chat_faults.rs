@@ -104,13 +104,14 @@ async fn a_model_that_never_ends_runs_into_the_total_timeout() {
 #[tokio::test]
 async fn the_callers_deadline_holds_before_and_within_the_answer() {
     let server = OpenAiServer::start().await;
-    let model = patient_model(&server);
     for (reply, deadline, reason) in [
         (Reply::hang(), Duration::from_millis(50), "MODEL_TIMEOUT"),
         (Reply::rate_limited(60), Duration::from_secs(2), "MODEL_RATE_LIMITED"),
         (after_text([Step::Hang]), Duration::from_secs(1), "MODEL_TIMEOUT"),
         (Reply::hang(), Duration::ZERO, "MODEL_TIMEOUT"),
     ] {
+        // Each with its own: one that was told to wait would.
+        let model = patient_model(&server);
         server.queue_chat([reply]);
         let mut request = question();
         let began = Instant::now();

@@ -66,9 +66,13 @@ async fn retry_after_is_honoured_if_there_is_time_and_handed_on_if_not() {
     assert!(began.elapsed() < LONG / 2);
     assert_eq!(server.attempts(), 3);
 
+    assert_eq!(refused(&model).await.reason(), "MODEL_RATE_LIMITED");
+    assert_eq!(server.attempts(), 3, "it is left alone meanwhile");
+    let model = patient_model(&server);
     server.queue_chat([Reply::error(429, "insufficient_quota")]);
     assert_eq!(refused(&model).await.reason(), "MODEL_RATE_LIMITED");
     assert_eq!(server.attempts(), 4, "waiting fills no quota");
+    answer(&model).await;
 }
 
 #[tokio::test]

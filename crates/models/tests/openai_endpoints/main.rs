@@ -6,6 +6,7 @@ mod chat_retries;
 mod chat_stream;
 mod embeddings;
 mod proxies;
+mod rates;
 mod secrecy;
 
 use std::time::Duration;

@@ -10,26 +10,20 @@ use vectrion_core::{
 
 use crate::Ports;
 
-/// Tries to expire an upload whose size is moved by other calls meanwhile.
-const EXPIRE_TRIES: u32 = 5;
+/// The claim of an upload in one call: its own call ends it, and no other.
+pub(super) const ONE_CALL: i64 = 0;
 
 /// Gives an upload up: nobody can admit it any more, and its bytes and its row are removed. One that has ended already,
 /// by becoming a document or otherwise, is left alone.
 ///
 /// It expires first, in the database, where admissions happen: so no document can come to be whose bytes are removed
 /// here. What a crash leaves is found by its row.
-pub(super) async fn give_up(ports: &Ports, upload: &Upload) -> Result<()> {
-    let mut committed = upload.committed;
-    for _ in 0..EXPIRE_TRIES {
-        match ports.uploads.advance_upload(upload.tenant, upload.id, committed, committed, 0).await {
-            Ok(()) => return remove_dead(ports, upload).await,
-            Err(error) if error.reason() == "UPLOAD_NOT_FOUND" => return Ok(()),
-            Err(error) if error.reason() == "UPLOAD_CONFLICT" => {
-                let Some(now) = ports.uploads.upload(upload.tenant, upload.id).await? else { return Ok(()) };
-                committed = now.committed;
-            }
-            Err(error) => return Err(error),
-        }
+///
+/// `claim` is the token under which an upload in pieces is being ended (0: in one call): if somebody has claimed it since,
+/// it is theirs.
+pub(super) async fn give_up(ports: &Ports, upload: &Upload, claim: i64) -> Result<()> {
+    if ports.uploads.expire_upload(upload.tenant, upload.id, claim).await? {
+        remove_dead(ports, upload).await?;
     }
     Ok(())
 }
@@ -39,6 +33,13 @@ pub(crate) async fn remove_dead(ports: &Ports, upload: &Upload) -> Result<()> {
     ports.objects.delete_prefix(&ObjectKey::upload_prefix(upload.tenant, upload.id)).await?;
     ports.objects.delete_prefix(&ObjectKey::version_prefix(upload.tenant, upload.version_id)).await?;
     ports.uploads.remove_upload(upload.tenant, upload.id).await
+}
+
+/// Removes what a call wrote for an upload after another had ended it and removed what was there then.
+pub(super) async fn remove_late(ports: &Ports, upload: &Upload) {
+    if let Err(error) = remove_dead(ports, upload).await {
+        tracing::warn!(upload_id = %upload.id, reason = error.reason(), ?error, "late bytes of an upload are left over");
+    }
 }
 
 /// Gives an upload in one call up when its call ends without a document, or is dropped.
@@ -55,7 +56,7 @@ impl Abandoned {
     /// The call failed: removes everything before it is answered.
     pub(super) async fn now(mut self) {
         if let Some(upload) = &self.upload {
-            give_up_logged(&self.ports, upload).await;
+            give_up_logged(&self.ports, upload, ONE_CALL).await;
         }
         // Only now: a caller who goes away meanwhile leaves it to the guard.
         self.upload = None;
@@ -72,14 +73,14 @@ impl Drop for Abandoned {
         let Some(upload) = self.upload.take() else { return };
         let ports = Arc::clone(&self.ports);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { give_up_logged(&ports, &upload).await }.in_current_span());
+            runtime.spawn(async move { give_up_logged(&ports, &upload, ONE_CALL).await }.in_current_span());
         }
     }
 }
 
 /// Gives up what can be given up now; the housekeeping finds the rest by its row.
-pub(super) async fn give_up_logged(ports: &Ports, upload: &Upload) {
-    if let Err(error) = give_up(ports, upload).await {
+pub(super) async fn give_up_logged(ports: &Ports, upload: &Upload, claim: i64) {
+    if let Err(error) = give_up(ports, upload, claim).await {
         tracing::warn!(upload_id = %upload.id, reason = error.reason(), ?error, "what an upload left is removed later");
     }
 }

@@ -58,14 +58,18 @@ impl Expected {
             _ => {}
         }
         if self.sha256.iter().any(|expected| expected != sha256) {
-            return Err(Error::invalid(
-                "CHECKSUM_MISMATCH",
-                "the bytes that arrived do not have the SHA-256 that was announced; upload the file again",
-            )
-            .with_metadata("sha256", hex::encode(sha256)));
+            return Err(checksum_mismatch(&hex::encode(sha256)));
         }
         Ok(())
     }
+}
+
+pub(super) fn checksum_mismatch(sha256: &str) -> Error {
+    Error::invalid(
+        "CHECKSUM_MISMATCH",
+        "the bytes that arrived do not have the SHA-256 that was announced; upload the file again",
+    )
+    .with_metadata("sha256", sha256)
 }
 
 pub(super) fn size_mismatch(declared: u64, size: u64) -> Error {

@@ -1,26 +1,19 @@
 //! Uploads in pieces, which survive broken connections and restarts.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use vectrion_core::{
     Error, ErrorKind, Result,
     ids::UploadId,
     ports::{
-        catalog::Admitted,
         documents::SNIFF_BYTES,
-        objects::{ByteStream, ObjectInfo, ObjectKey},
+        objects::{ObjectInfo, ObjectKey},
         uploads::Upload,
     },
     tenancy::CallContext,
 };
 
-use super::{
-    DocumentView, Ingestion, UploadPart, UploadSpec, discard,
-    intake::{self, Received, size_mismatch},
-};
-use crate::faults::step;
+use super::{Ingestion, UploadSpec, completion::COMPLETING_RETRY};
 
 /// Bytes of a chunk at the most.
 const MAX_CHUNK_BYTES: usize = 2 * 1024 * 1024;
@@ -33,7 +26,8 @@ impl Ingestion {
 
     /// Stores the next bytes and returns the new committed size. `OUT_OF_RANGE`, reason `WRONG_OFFSET`, with metadata
     /// `committed_size`, if `offset` is not the committed size; a chunk that is sent again because its answer was lost
-    /// gets that too, and goes on from there. Of two calls at once for the same offset one wins.
+    /// gets that too, and goes on from there. Of two calls at once for the same offset one wins. `ABORTED`, reason
+    /// `UPLOAD_CONFLICT`, while the upload is being completed.
     pub async fn upload_chunk(&self, context: &CallContext, id: UploadId, offset: u64, data: Bytes) -> Result<u64> {
         let upload = self.get_upload(context, id).await?;
         if offset != upload.committed {
@@ -56,7 +50,11 @@ impl Ingestion {
         match self.ports.uploads.advance_upload(upload.tenant, id, offset, end, self.settings.upload_ttl_ms()).await {
             Ok(()) => Ok(end),
             Err(error) if error.reason() == "UPLOAD_CONFLICT" => {
-                Err(wrong_offset(self.get_upload(context, id).await?.committed).with_source(error))
+                match self.get_upload(context, id).await?.committed {
+                    // It is being completed, with what it has.
+                    committed if committed == offset => Err(error.with_retry_after(COMPLETING_RETRY)),
+                    committed => Err(wrong_offset(committed).with_source(error)),
+                }
             }
             Err(error) if error.reason() == "UPLOAD_NOT_FOUND" => {
                 // It ended while the bytes were stored, and whoever ended it has removed what was there then.
@@ -77,97 +75,11 @@ impl Ingestion {
                 .with_metadata("upload_id", id.to_string())
         })
     }
-
-    /// Ends an upload in pieces, with the checks of [`Ingestion::upload`]. Bytes that can never become the document (of a
-    /// wrong type or checksum) are removed with the upload; one that is not complete goes on.
-    pub async fn complete_upload(
-        &self,
-        context: &CallContext,
-        id: UploadId,
-        sha256: Option<[u8; 32]>,
-    ) -> Result<(DocumentView, Admitted)> {
-        let upload = self.get_upload(context, id).await?;
-        let _turn = self.completing.enter(id)?;
-        if upload.committed == 0 {
-            return Err(Error::invalid("EMPTY_FILE", "the upload has no bytes yet; there is nothing to index"));
-        }
-        match upload.header.size {
-            Some(declared) if declared != upload.committed => return Err(size_mismatch(declared, upload.committed)),
-            _ => {}
-        }
-        self.ports.objects.check().await?;
-        // Not to expire while its bytes are put together.
-        let (size, ttl_ms) = (upload.committed, self.settings.upload_ttl_ms());
-        self.ports.uploads.advance_upload(upload.tenant, id, size, size, ttl_ms).await?;
-        let received = match self.assemble(&upload, sha256).await {
-            Ok(received) => received,
-            Err(error) => {
-                if matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::DataLoss) {
-                    discard::give_up_logged(&self.ports, &upload).await;
-                }
-                return Err(error);
-            }
-        };
-        self.admit(context, upload, received).await
-    }
-
-    /// Gives an upload up and removes its bytes. A missing one is no error.
-    pub async fn abort_upload(&self, context: &CallContext, id: UploadId) -> Result<()> {
-        let Some(upload) = self.ports.uploads.upload(context.principal.tenant, id).await? else { return Ok(()) };
-        if upload.one_call {
-            return Ok(());
-        }
-        let _turn = self.completing.enter(id)?;
-        discard::give_up(&self.ports, &upload).await
-    }
-
-    /// Puts the parts together as the bytes of the version, and removes them. A call that was cut off in between is taken
-    /// up where it was: the whole object is there then, and the parts are not needed.
-    async fn assemble(&self, upload: &Upload, sha256: Option<[u8; 32]>) -> Result<Received> {
-        let original = ObjectKey::original(upload.tenant, upload.version_id);
-        let received = match self.ports.objects.head(&original).await {
-            Ok(info) if info.size == upload.committed => {
-                let expected = [upload.header.sha256, sha256].into_iter().flatten().collect();
-                let bytes = self.ports.objects.get(&original, 0).await?.map_ok(UploadPart::Bytes).boxed();
-                let expected = self.expected(Some(upload.committed), expected);
-                intake::check(self.ports.parser.as_ref(), upload.header.filename.as_str(), expected, bytes).await?
-            }
-            Ok(_) => self.concatenate(upload, sha256).await?,
-            Err(error) if error.reason() == "OBJECT_NOT_FOUND" => self.concatenate(upload, sha256).await?,
-            Err(error) => return Err(error),
-        };
-        step!("upload::stored");
-        // Before the admission, which ends the row by which they are found.
-        self.ports.objects.delete_prefix(&ObjectKey::upload_prefix(upload.tenant, upload.id)).await?;
-        step!("upload::parts_removed");
-        Ok(received)
-    }
-
-    async fn concatenate(&self, upload: &Upload, sha256: Option<[u8; 32]>) -> Result<Received> {
-        let listed = self.ports.objects.list(&ObjectKey::upload_prefix(upload.tenant, upload.id)).await?;
-        let parts = in_order(listed, upload.committed).ok_or_else(|| {
-            Error::new(
-                ErrorKind::DataLoss,
-                "UPLOAD_DAMAGED",
-                "stored bytes of this upload are gone; upload the file again",
-            )
-        })?;
-        let objects = Arc::clone(&self.ports.objects);
-        let bytes = stream::iter(parts)
-            .then(move |key| {
-                let objects = Arc::clone(&objects);
-                async move { objects.get(&key, 0).await as Result<ByteStream> }
-            })
-            .try_flatten()
-            .map_ok(UploadPart::Bytes)
-            .boxed();
-        self.store(upload, sha256, bytes).await
-    }
 }
 
 /// The parts from byte 0 to `committed` in order; none if some are missing. Parts of calls that came too late lead nowhere:
 /// no part begins where they end, because the committed size was never there.
-fn in_order(listed: Vec<ObjectInfo>, committed: u64) -> Option<Vec<ObjectKey>> {
+pub(super) fn in_order(listed: Vec<ObjectInfo>, committed: u64) -> Option<Vec<ObjectKey>> {
     let mut parts: Vec<(u64, u64, ObjectKey)> = listed
         .into_iter()
         .filter_map(|info| {

@@ -1,14 +1,11 @@
 //! Uploads in one call, and what both kinds of uploads share.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use tracing::Instrument as _;
 use vectrion_core::{
-    Error, ErrorKind, Result,
+    Error, Result,
     document::ExternalId,
     ids::{DocumentId, UploadId, VersionId},
     job::Stage,
@@ -46,7 +43,7 @@ impl Ingestion {
         match received {
             Ok(received) => {
                 abandoned.disarm();
-                self.admit(context, upload, received).await
+                self.admit(context, upload, discard::ONE_CALL, received).await
             }
             Err(error) => {
                 abandoned.now().await;
@@ -111,6 +108,7 @@ impl Ingestion {
         &self,
         context: &CallContext,
         upload: Upload,
+        claim: i64,
         received: Received,
     ) -> Result<(DocumentView, Admitted)> {
         metrics::counter!("vectrion_upload_bytes_total").increment(received.size);
@@ -118,6 +116,7 @@ impl Ingestion {
             tenant: upload.tenant,
             header: upload.header.clone(),
             upload: upload.id,
+            claim,
             version_id: upload.version_id,
             document: DocumentId::new(),
             content_type: received.content_type,
@@ -144,13 +143,14 @@ impl Ingestion {
 }
 
 async fn admit(ports: &Ports, upload: Upload, admission: Admission) -> Result<Admitted> {
+    let claim = admission.claim;
     let admitted = match ports.catalog.admit(admission).await {
         Ok(admitted) => admitted,
         Err(error) => {
             // Giving up looks at the row first, so that the bytes of an admission that was committed all the same stay.
             // An upload in pieces can be completed again after a transient error.
             if upload.one_call || !error.is_transient() {
-                discard::give_up_logged(ports, &upload).await;
+                discard::give_up_logged(ports, &upload, claim).await;
             }
             return Err(error);
         }
@@ -162,49 +162,4 @@ async fn admit(ports: &Ports, upload: Upload, admission: Admission) -> Result<Ad
         tracing::warn!(upload_id = %upload.id, reason = error.reason(), ?error, "what an upload left is removed later");
     }
     Ok(admitted)
-}
-
-/// The uploads that are being completed by this process, so that one of two calls at once does not find its bytes gone.
-#[derive(Default)]
-pub(super) struct Completing(Mutex<HashSet<UploadId>>);
-
-/// The right to complete an upload, given back when dropped.
-pub(super) struct Turn {
-    completing: Arc<Completing>,
-    id: UploadId,
-}
-
-impl Completing {
-    pub(super) fn enter(self: &Arc<Self>, id: UploadId) -> Result<Turn> {
-        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-            return Err(Error::new(
-                ErrorKind::Aborted,
-                "UPLOAD_CONFLICT",
-                "another call is completing or aborting this upload; look at the document it makes",
-            ));
-        }
-        Ok(Turn { completing: Arc::clone(self), id })
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.completing.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_upload_is_completed_by_one_call_at_a_time() {
-        let completing = Arc::new(Completing::default());
-        let id = UploadId::new();
-        let turn = completing.enter(id).expect("the first");
-        assert_eq!(completing.enter(id).err().expect("taken").reason(), "UPLOAD_CONFLICT");
-        completing.enter(UploadId::new()).expect("another upload");
-        drop(turn);
-        completing.enter(id).expect("free again");
-    }
 }

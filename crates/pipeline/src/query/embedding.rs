@@ -1,6 +1,6 @@
 //! The vector of a question, computed or remembered.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -11,8 +11,13 @@ use crate::Ports;
 /// How long a question's vector is remembered. It never becomes wrong: the key names the model.
 const KEPT: Duration = Duration::from_secs(3600);
 
-/// The vector of a question of this tenant.
-pub(super) async fn of_question(ports: &Ports, tenant: TenantId, question: &str) -> Result<Vec<f32>> {
+/// The vector of a question of this tenant, for a caller who waits until `by` at the most.
+pub(super) async fn of_question(
+    ports: &Ports,
+    tenant: TenantId,
+    question: &str,
+    by: Option<Instant>,
+) -> Result<Vec<f32>> {
     // What is embedded is what the key is made of, so that nothing depends on what is remembered.
     let question = normalised(question);
     let embedder = &ports.embedder;
@@ -23,7 +28,7 @@ pub(super) async fn of_question(ports: &Ports, tenant: TenantId, question: &str)
     {
         return Ok(vector);
     }
-    let vector = embedder.embed_query(&question).await?;
+    let vector = embedder.embed_query_by(&question, by).await?;
     ports.cache.set(&key, encode(&vector), KEPT).await;
     Ok(vector)
 }

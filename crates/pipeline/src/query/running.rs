@@ -3,20 +3,26 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use vectrion_core::{
     answer::{AnswerEvent, AnswerEventKind},
     ids::{AnswerId, KeyId, TenantId},
+    ports::Answers,
 };
 
 use super::AnswerStream;
+
+/// Time between looks which answers other servers were asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// Time between signs of life for those who follow an answer elsewhere.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// An answer being written: its events so far, and the means to stop it.
 pub(super) struct Running {
@@ -87,42 +93,106 @@ impl Running {
         self.attachments.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Nobody follows any more: unless somebody does again, the answer is stopped after `grace`.
-    pub(super) fn detach(self: Arc<Self>, grace: Duration) {
+    /// Nobody follows any more here: unless somebody does again, here or through another server, the answer is stopped
+    /// after `grace`.
+    pub(super) fn detach(self: Arc<Self>, answers: Arc<dyn Answers>, grace: Duration) {
         let seen = self.attachments.load(Ordering::SeqCst);
+        let within_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
         tokio::spawn(async move {
-            tokio::time::sleep(grace).await;
-            if self.attachments.load(Ordering::SeqCst) == seen {
-                self.cancelled.cancel();
+            while !self.has_ended() {
+                tokio::time::sleep(grace).await;
+                if self.attachments.load(Ordering::SeqCst) != seen {
+                    return;
+                }
+                match answers.is_followed(self.tenant, self.id, within_ms).await {
+                    Ok(true) => {}
+                    Ok(false) => return self.cancelled.cancel(),
+                    Err(error) => {
+                        tracing::warn!(answer_id = %self.id, reason = error.reason(), ?error, "cannot look who follows an answer");
+                        return self.cancelled.cancel();
+                    }
+                }
             }
         });
+    }
+
+    fn has_ended(&self) -> bool {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.last().is_some_and(|event| event.kind.is_terminal())
     }
 }
 
 /// The answers being written in this process.
 #[derive(Default)]
-pub(super) struct RunningAnswers {
-    by_id: Mutex<HashMap<AnswerId, Arc<Running>>>,
+pub(super) struct RunningAnswers(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    by_id: HashMap<AnswerId, Arc<Running>>,
+    /// Whether a task looks after them.
+    tended: bool,
 }
 
 impl RunningAnswers {
-    pub(super) fn insert(&self, running: Arc<Running>) {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).insert(running.id, running);
+    /// Adds an answer. As long as there are any, a task tells the store that they are being written, and stops those that
+    /// other servers were asked to stop.
+    pub(super) fn insert(self: Arc<Self>, running: Arc<Running>, answers: Arc<dyn Answers>) {
+        let tended = {
+            let mut state = self.state();
+            state.by_id.insert(running.id, running);
+            std::mem::replace(&mut state.tended, true)
+        };
+        if !tended {
+            tokio::spawn(self.tend(answers));
+        }
     }
 
     pub(super) fn remove(&self, id: AnswerId) {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.state().by_id.remove(&id);
     }
 
     pub(super) fn get(&self, tenant: TenantId, id: AnswerId) -> Option<Arc<Running>> {
-        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        by_id.get(&id).filter(|running| running.tenant == tenant).cloned()
+        self.state().by_id.get(&id).filter(|running| running.tenant == tenant).cloned()
     }
 
     pub(super) fn stop_all(&self) {
-        for running in self.by_id.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for running in self.state().by_id.values() {
             running.interrupted.cancel();
         }
+    }
+
+    async fn tend(self: Arc<Self>, answers: Arc<dyn Answers>) {
+        let mut kept = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(ids) = self.ids() else { return };
+            if kept.elapsed() >= KEEP_EVERY {
+                kept = Instant::now();
+                if let Err(error) = answers.keep_answers(&ids).await {
+                    tracing::warn!(reason = error.reason(), ?error, "cannot tell that answers are being written");
+                }
+            }
+            match answers.answers_to_stop(&ids).await {
+                Ok(stop) => {
+                    let state = self.state();
+                    stop.iter().filter_map(|id| state.by_id.get(id)).for_each(|running| running.cancelled.cancel());
+                }
+                Err(error) => {
+                    tracing::warn!(reason = error.reason(), ?error, "cannot look which answers are to be stopped");
+                }
+            }
+        }
+    }
+
+    /// The answers being written; without any, nobody looks after them any more.
+    fn ids(&self) -> Option<Vec<AnswerId>> {
+        let mut state = self.state();
+        state.tended = !state.by_id.is_empty();
+        state.tended.then(|| state.by_id.keys().copied().collect())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

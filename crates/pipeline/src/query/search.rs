@@ -60,11 +60,11 @@ pub(super) async fn resolve_collections(
 }
 
 /// Finds passages of the tenant's visible chunks.
-pub(super) async fn find(ports: &Ports, tenant: TenantId, query: &SearchQuery) -> Result<Found> {
+pub(super) async fn find(ports: &Ports, tenant: TenantId, query: &SearchQuery, by: Option<Instant>) -> Result<Found> {
     let began = Instant::now();
     let vector = match query.mode {
         SearchMode::Sparse => None,
-        SearchMode::Dense | SearchMode::Hybrid => Some(embedding::of_question(ports, tenant, &query.text).await?),
+        SearchMode::Dense | SearchMode::Hybrid => Some(embedding::of_question(ports, tenant, &query.text, by).await?),
     };
     let embedded = Instant::now();
     let passages = search(ports, tenant, query, vector).await?;

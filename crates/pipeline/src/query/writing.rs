@@ -83,7 +83,7 @@ impl Writer {
 
     async fn write(&mut self) -> Result<FinishReason> {
         let query = SearchQuery { text: self.search_text(), ..self.question.search.clone() };
-        let found = search::find(&self.ports, self.running.tenant, &query).await?;
+        let found = search::find(&self.ports, self.running.tenant, &query, Some(self.deadline)).await?;
         self.draft.usage.latency =
             Latency { embed_ms: found.embed_ms, search_ms: found.search_ms, ..Latency::default() };
         let relevance = Relevance::new(&query.text, &self.settings);
@@ -153,7 +153,16 @@ impl Writer {
         let mut opening = Some(String::new());
         let mut cited = 0;
         let mut finish = ChatFinish::Stop;
-        while let Some(event) = stream.next().await {
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                // The model is slow: whoever follows through another server is not to wait for its next piece.
+                () = tokio::time::sleep_until(self.store_at().into()), if !self.draft.unstored.is_empty() => {
+                    self.store().await?;
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
             match event? {
                 ChatEvent::Delta(delta) => {
                     // The beginning is held back for as long as it may be the word for "no answer".
@@ -251,11 +260,15 @@ impl Writer {
     /// Shows an event, and stores what has waited long enough.
     async fn emit(&mut self, kind: AnswerEventKind) -> Result<()> {
         self.publish(kind);
-        let waited = self.draft.stored_at.is_none_or(|at| at.elapsed() >= STORE_EVERY);
-        if waited || self.draft.unstored.len() >= STORE_BATCH {
+        if self.store_at() <= Instant::now() || self.draft.unstored.len() >= STORE_BATCH {
             self.store().await?;
         }
         Ok(())
+    }
+
+    /// When what was shown is to be stored.
+    fn store_at(&self) -> Instant {
+        self.draft.stored_at.map_or_else(Instant::now, |at| at + STORE_EVERY)
     }
 
     async fn store(&mut self) -> Result<()> {

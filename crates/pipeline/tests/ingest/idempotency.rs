@@ -1,12 +1,21 @@
 //! Mutations that are made once.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use async_trait::async_trait;
+use tokio::sync::Notify;
 use uuid::Uuid;
-use vectrion_core::{Error, ErrorKind, ids::TenantId};
+use vectrion_core::{
+    Error, ErrorKind, Result,
+    ids::TenantId,
+    ports::{Idempotency, idempotency::Claimed},
+};
 use vectrion_pipeline::idempotency::{IdempotentCall, Replayed, run};
 
 use super::world::World;
@@ -99,4 +108,67 @@ async fn a_call_under_way_is_not_made_twice_and_a_dropped_one_leaves_the_id_free
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the id was never given free");
+}
+
+/// The port of a process that stands still right after it took an id.
+struct StandsStill(Arc<dyn Idempotency>);
+
+#[async_trait]
+impl Idempotency for StandsStill {
+    async fn claim_request(&self, t: TenantId, r: Uuid, method: &str, p: [u8; 32], _: i64) -> Result<Claimed> {
+        self.0.claim_request(t, r, method, p, 1).await
+    }
+
+    async fn renew_request(&self, t: TenantId, r: Uuid, token: i64, claim_ms: i64) -> Result<bool> {
+        self.0.renew_request(t, r, token, claim_ms).await
+    }
+
+    async fn settle_request(&self, t: TenantId, r: Uuid, token: i64, outcome: Vec<u8>) -> Result<bool> {
+        self.0.settle_request(t, r, token, outcome).await
+    }
+
+    async fn forget_request(&self, t: TenantId, r: Uuid, token: i64) -> Result<()> {
+        self.0.forget_request(t, r, token).await
+    }
+
+    async fn purge_requests(&self, keep_ms: i64) -> Result<u64> {
+        self.0.purge_requests(keep_ms).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stood_still_gives_the_outcome_of_who_took_over() {
+    let world = World::new().await;
+    let (request, moves) = (Uuid::new_v4(), Arc::new(Notify::new()));
+    let late_port: Arc<dyn Idempotency> = Arc::new(StandsStill(Arc::clone(&world.ports.idempotency)));
+    let late_call = call(&world, request, 1);
+    let (begun, goes_on) = (Arc::new(Notify::new()), Arc::clone(&moves));
+    let told = Arc::clone(&begun);
+    let late = tokio::spawn(async move {
+        run(&late_port, &late_call, async move {
+            told.notify_one();
+            goes_on.notified().await;
+            Ok(b"late".to_vec())
+        })
+        .await
+    });
+    begun.notified().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let next = run(&world.ports.idempotency, &call(&world, request, 1), async { Ok(b"next".to_vec()) }).await;
+    assert_eq!(next.expect("made"), Replayed::Fresh(b"next".to_vec()));
+    moves.notify_one();
+    assert_eq!(late.await.expect("no panic").expect("replayed"), Replayed::Replay(b"next".to_vec()));
+
+    // What the other has not ended yet is said to be under way.
+    let request = Uuid::new_v4();
+    let late_port: Arc<dyn Idempotency> = Arc::new(StandsStill(Arc::clone(&world.ports.idempotency)));
+    let outcome = run(&late_port, &call(&world, request, 1), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let taken =
+            world.ports.idempotency.claim_request(world.tenant, request, "CreateThing", [1; 32], 60_000).await?;
+        assert_eq!(taken, Claimed::New { token: 2 });
+        Ok(b"late".to_vec())
+    })
+    .await;
+    assert_eq!(outcome.expect_err("under way").reason(), "REQUEST_IN_PROGRESS");
 }

@@ -1,7 +1,7 @@
 //! Uploads in pieces.
 
 use bytes::Bytes;
-use vectrion_core::{ErrorKind, document::DocumentState, ids::UploadId, tenancy::Role};
+use vectrion_core::{ErrorKind, document::DocumentState, ids::UploadId, ports::catalog::Admitted, tenancy::Role};
 use vectrion_pipeline::ingestion::UploadSpec;
 
 use super::world::{MAX_BYTES, World, paragraphs, sha256, spec};
@@ -37,8 +37,12 @@ async fn pieces_become_a_document_across_a_restart() {
     assert_eq!(world.document(&view.document).await.document.state, DocumentState::Indexed);
     world.assert_consistent().await;
 
-    let error = world.ingestion.complete_upload(&world.context(), upload.id, None).await.expect_err("ended");
-    assert_eq!((error.kind(), error.reason()), (ErrorKind::NotFound, "UPLOAD_NOT_FOUND"));
+    let (again, _) = world.ingestion.complete_upload(&world.context(), upload.id, None).await.expect("ended");
+    assert_eq!((again.document.id, again.document.version), (view.document.id, 1));
+    world.ingestion.delete_document(&world.context(), view.document.id).await.expect("deleted");
+    world.work().await;
+    let error = world.ingestion.complete_upload(&world.context(), upload.id, None).await.expect_err("deleted");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::NotFound, "DOCUMENT_NOT_FOUND"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,9 +122,14 @@ async fn completing_twice_at_once_makes_one_document() {
     world.ingestion.upload_chunk(&context, upload.id, 0, bytes("some text")).await.expect("bytes");
     let complete = || world.ingestion.complete_upload(&context, upload.id, None);
     let (one, two) = tokio::join!(complete(), complete());
-    let errors: Vec<_> = [&one, &two].into_iter().filter_map(|result| result.as_ref().err()).collect();
-    assert_eq!(errors.len(), 1, "{one:?} {two:?}");
-    assert!(["UPLOAD_CONFLICT", "UPLOAD_NOT_FOUND"].contains(&errors[0].reason()), "{errors:?}");
+    let answers = [one, two, complete().await].map(|answer| answer.expect("the document"));
+    for (view, admitted) in &answers {
+        assert_eq!((view.document.id, view.document.version), (answers[0].0.document.id, 1));
+        assert!(matches!(admitted, Admitted::Created(_)), "{admitted:?}");
+    }
+    let other = world.ingestion.complete_upload(&context, upload.id, Some(sha256(b"other"))).await;
+    assert_eq!(other.expect_err("other bytes").reason(), "CHECKSUM_MISMATCH");
+    world.ingestion.abort_upload(&context, upload.id).await.expect("nothing to abort any more");
     world.work().await;
     assert_eq!(world.documents(world.tenant).await.len(), 1);
     world.assert_consistent().await;

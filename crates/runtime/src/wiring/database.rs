@@ -1,11 +1,63 @@
 //! Opening the database, and its schema.
 
+use serde::Deserialize;
 use vectrion_backends::wakeups::WakeupBackend;
 use vectrion_core::Error;
 use vectrion_store::{Migrated, SchemaStatus, Store, StoreSettings};
 
 use super::{backend, scheme};
-use crate::{app::StartError, config::Config, data_dir::DataDir};
+use crate::{
+    app::StartError,
+    config::{Config, ConfigError},
+    data_dir::DataDir,
+};
+
+/// `[database]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DatabaseSettings {
+    #[serde(rename = "url")]
+    _url: String,
+    max_connections: u32,
+    acquire_timeout_ms: u64,
+    call_timeout_ms: u64,
+    statement_timeout_ms: u64,
+    lock_timeout_ms: u64,
+}
+
+impl DatabaseSettings {
+    fn store(&self) -> StoreSettings {
+        StoreSettings {
+            max_connections: self.max_connections,
+            acquire_timeout_ms: self.acquire_timeout_ms,
+            call_timeout_ms: self.call_timeout_ms,
+            statement_timeout_ms: self.statement_timeout_ms,
+            lock_timeout_ms: self.lock_timeout_ms,
+            ..StoreSettings::default()
+        }
+    }
+}
+
+fn section(config: &Config) -> Result<DatabaseSettings, ConfigError> {
+    config.section("database")
+}
+
+/// What cannot work.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let settings = section(config)?;
+    for (key, value) in [
+        ("database.max_connections", u64::from(settings.max_connections)),
+        ("database.acquire_timeout_ms", settings.acquire_timeout_ms),
+        ("database.call_timeout_ms", settings.call_timeout_ms),
+        ("database.statement_timeout_ms", settings.statement_timeout_ms),
+        ("database.lock_timeout_ms", settings.lock_timeout_ms),
+    ] {
+        if value == 0 {
+            return Err(ConfigError::invalid(key, "must be at least 1"));
+        }
+    }
+    Ok(())
+}
 
 /// Whether other processes may use the database at the same time.
 pub(super) fn is_shared(config: &Config) -> bool {
@@ -43,7 +95,7 @@ pub async fn migrate(config: &Config) -> Result<Migrated, StartError> {
 
 async fn connect(config: &Config) -> Result<Store, StartError> {
     let outbox = WakeupBackend::needs_outbox(config.text("queue.url"));
-    let settings = StoreSettings { outbox, ..StoreSettings::default() };
+    let settings = StoreSettings { outbox, ..section(config)?.store() };
     Store::connect(config.text("database.url"), &settings).await.map_err(backend("database"))
 }
 

@@ -9,7 +9,7 @@ use vectrion_core::ports::{ChatModel, Embedder, Tokenizer};
 use vectrion_models::{
     LocalEmbedder, LocalEmbedderSettings, MiniLmTokenizer, Variant,
     chat::{ChatSettings, OpenAiChatModel, OutputLimit},
-    openai::{EmbedderSettings, EndpointSettings, OpenAiEmbedder},
+    openai::{EmbedderSettings, EndpointSettings, OpenAiEmbedder, RateSettings},
 };
 
 use super::backend;
@@ -33,6 +33,9 @@ struct ModelSettings {
     embed_dimension: usize,
     embed_query_prefix: String,
     embed_passage_prefix: String,
+    embed_max_concurrency: usize,
+    embed_requests_per_minute: u32,
+    embed_tokens_per_minute: u32,
     chat: String,
     chat_model: String,
     chat_api_key: SecretString,
@@ -45,6 +48,9 @@ struct ModelSettings {
     chat_inter_token_timeout_ms: u64,
     chat_timeout_ms: u64,
     chat_retries: u32,
+    chat_max_concurrency: usize,
+    chat_requests_per_minute: u32,
+    chat_tokens_per_minute: u32,
 }
 
 /// The field in which an endpoint takes the limit of an answer's tokens.
@@ -76,6 +82,11 @@ impl ModelSettings {
         endpoint.headers = headers("models.chat_headers", &self.chat_headers)?;
         endpoint.proxy = proxy("models.chat_proxy", &self.chat_proxy)?;
         endpoint.retries.max_retries = self.chat_retries;
+        endpoint.rate = RateSettings {
+            max_concurrency: self.chat_max_concurrency,
+            requests_per_minute: self.chat_requests_per_minute,
+            tokens_per_minute: self.chat_tokens_per_minute,
+        };
         let mut settings = ChatSettings::new(endpoint);
         settings.context_tokens = self.chat_context_tokens;
         settings.temperature = Some(self.chat_temperature).filter(|temperature| *temperature >= 0.0);
@@ -93,6 +104,11 @@ impl ModelSettings {
         let mut endpoint = endpoint(base_url, &self.embed_model, &self.embed_api_key);
         endpoint.headers = headers("models.embed_headers", &self.embed_headers)?;
         endpoint.proxy = proxy("models.embed_proxy", &self.embed_proxy)?;
+        endpoint.rate = RateSettings {
+            max_concurrency: self.embed_max_concurrency,
+            requests_per_minute: self.embed_requests_per_minute,
+            tokens_per_minute: self.embed_tokens_per_minute,
+        };
         let mut settings = EmbedderSettings::new(endpoint);
         settings.dimension = Some(self.embed_dimension).filter(|dimension| *dimension > 0);
         settings.query_prefix.clone_from(&self.embed_query_prefix);

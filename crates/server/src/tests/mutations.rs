@@ -40,21 +40,21 @@ impl Idempotency for Known {
             Some(None) => Claimed::InProgress,
             None => {
                 known.insert(request, None);
-                Claimed::New
+                Claimed::New { token: 1 }
             }
         })
     }
 
-    async fn renew_request(&self, _: TenantId, _: Uuid, _: i64) -> Result<()> {
-        Ok(())
+    async fn renew_request(&self, _: TenantId, _: Uuid, _: i64, _: i64) -> Result<bool> {
+        Ok(true)
     }
 
-    async fn settle_request(&self, _: TenantId, request: Uuid, outcome: Vec<u8>) -> Result<()> {
+    async fn settle_request(&self, _: TenantId, request: Uuid, _: i64, outcome: Vec<u8>) -> Result<bool> {
         self.0.lock().expect("not poisoned").insert(request, Some(outcome));
-        Ok(())
+        Ok(true)
     }
 
-    async fn forget_request(&self, _: TenantId, request: Uuid) -> Result<()> {
+    async fn forget_request(&self, _: TenantId, request: Uuid, _: i64) -> Result<()> {
         self.0.lock().expect("not poisoned").remove(&request);
         Ok(())
     }

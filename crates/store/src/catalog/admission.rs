@@ -20,9 +20,12 @@ use crate::{
     sql, time, uploads,
 };
 
-pub(super) async fn admit(store: &Store, admission: Admission) -> Outcome<Admitted> {
+pub(super) async fn admit(store: &Store, admission: &Admission) -> Outcome<Admitted> {
     let tx = store.begin().await?;
-    let admitted = decide(&tx, &admission, store.announcer()).await?;
+    let admitted = decide(&tx, admission, store.announcer()).await?;
+    if admission.claim != 0 {
+        uploads::note_completed(&tx, admission, &admitted).await?;
+    }
     if admitted.is_new() {
         uploads::remove(&tx, admission.tenant, admission.upload).await?;
     } else {
@@ -44,7 +47,8 @@ async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Anno
     if found.is_none() {
         return Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into());
     }
-    uploads::open(tx, tenant, admission.upload).await?;
+    let upload = uploads::open(tx, tenant, admission.upload).await?;
+    uploads::require_claim(&upload, admission.claim)?;
     let now = time::now(tx).await?;
 
     let of_collection = || {

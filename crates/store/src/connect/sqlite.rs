@@ -41,6 +41,7 @@ pub(super) async fn connect(url: &str, settings: &StoreSettings) -> Result<Inner
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         file: Some(file),
         busy_timeout_ms: settings.busy_timeout_ms,
+        call_timeout: Duration::from_millis(settings.call_timeout_ms),
         announcer: settings.announcer(),
     })
 }

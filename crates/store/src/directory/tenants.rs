@@ -100,7 +100,16 @@ pub(super) async fn delete(store: &Store, id: TenantId) -> Outcome<()> {
     }
     // Bytes of uploads in progress are still stored: their rows stay, expired, until somebody has removed them.
     sql::for_tenant(id, "UPDATE uploads SET expire_time = 0 WHERE tenant_id = $1", []).execute(&tx).await?;
-    for table in ["dead_letters", "jobs", "answers", "requests", "document_ends", "deletions", "lifecycle_policies"] {
+    for table in [
+        "dead_letters",
+        "jobs",
+        "answers",
+        "requests",
+        "completed_uploads",
+        "document_ends",
+        "deletions",
+        "lifecycle_policies",
+    ] {
         sql::for_tenant(id, format!("DELETE FROM {table} WHERE tenant_id = $1"), []).execute(&tx).await?;
     }
     api_keys::delete_for_tenant(id).exec(&tx).await?;

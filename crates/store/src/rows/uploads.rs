@@ -21,6 +21,8 @@ mod table {
         pub one_call: bool,
         pub create_time: i64,
         pub expire_time: i64,
+        pub claim_token: i64,
+        pub claim_expire_time: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

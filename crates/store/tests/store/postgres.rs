@@ -1,9 +1,13 @@
 //! On PostgreSQL.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseTransaction, TransactionTrait as _};
 use uuid::Uuid;
+use vectrion_core::{ids::TenantId, ports::Directory as _};
 use vectrion_store::{SchemaStatus, Store, StoreSettings};
 
 /// Removes a schema when a test is over.
@@ -108,4 +112,53 @@ mod idempotency {
 
 mod outbox {
     vectrion_testkit::outbox_conformance!(super::announcing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_loses_against_another_transaction_is_tried_again_in_its_time() {
+    let Some((url, _schema)) = schema().await else { return };
+    let settings = StoreSettings { lock_timeout_ms: 100, call_timeout_ms: 2_000, ..StoreSettings::default() };
+    let store = Store::connect(&url, &settings).await.expect("a database");
+    store.migrate().await.expect("its tables");
+    let tenant = store.create_tenant(TenantId::new(), "before").await.expect("a tenant").id;
+    let other = Database::connect(&url).await.expect("another client");
+    let lock = async || {
+        let tx = other.begin().await.expect("a transaction");
+        tx.execute_unprepared("SELECT 1 FROM tenants FOR UPDATE").await.expect("locked");
+        tx
+    };
+    let release_after = async |tx: DatabaseTransaction, time: u64| {
+        tokio::time::sleep(Duration::from_millis(time)).await;
+        tx.rollback().await.expect("over");
+    };
+    let tx = lock().await;
+    let (renamed, ()) = tokio::join!(store.rename_tenant(tenant, "after"), release_after(tx, 300));
+    assert_eq!(renamed.expect("it waits and tries again").name, "after");
+    let tx = lock().await;
+    let began = Instant::now();
+    let error = store.rename_tenant(tenant, "never").await.expect_err("it takes too long");
+    assert!(["TRANSACTION_CONFLICT", "DATABASE_UNAVAILABLE"].contains(&error.reason()), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    release_after(tx, 0).await;
+    assert_eq!(store.rename_tenant(tenant, "again").await.expect("free").name, "again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_dropped_half_way_leaves_its_connection_to_others() {
+    let Some((url, _schema)) = schema().await else { return };
+    let settings = StoreSettings { max_connections: 2, acquire_timeout_ms: 5_000, ..StoreSettings::default() };
+    let store = Arc::new(Store::connect(&url, &settings).await.expect("a database"));
+    store.migrate().await.expect("its tables");
+    let tenant = store.create_tenant(TenantId::new(), "a").await.expect("a tenant").id;
+    let other = Database::connect(&url).await.expect("another client");
+    let tx = other.begin().await.expect("a transaction");
+    tx.execute_unprepared("SELECT 1 FROM tenants FOR UPDATE").await.expect("locked");
+    for _ in 0..4 {
+        let call = store.rename_tenant(tenant, "b");
+        tokio::time::timeout(Duration::from_millis(100), call).await.expect_err("it waits for the lock");
+    }
+    // Though what was dropped still waits on the server.
+    store.tenant(tenant).await.expect("a connection is free").expect("the tenant");
+    tx.rollback().await.expect("over");
+    assert_eq!(store.rename_tenant(tenant, "c").await.expect("free").name, "c");
 }

@@ -10,13 +10,14 @@ use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use crate::sqlite::database;
 
 /// Files that speak of the whole installation, and why.
-const ACROSS_TENANTS: [(&str, &str); 19] = [
+const ACROSS_TENANTS: [(&str, &str); 21] = [
     ("answers/retention.rs", "housekeeping ends and removes answers of all tenants"),
     ("catalog/history.rs", "housekeeping trims, and the metrics count, over all tenants"),
     ("connect.rs", "looks whether the database answers"),
     ("connect/tests.rs", "looks at settings"),
     ("directory/keys.rs", "a key's secret is what finds its tenant"),
     ("directory/tenants.rs", "tenants belong to the installation"),
+    ("answers/presence.rs", "a server looks after the answers that it writes, whoever they belong to"),
     ("idempotency.rs", "housekeeping removes outcomes of all tenants"),
     ("jobs/claim.rs", "a claim is fair between tenants"),
     ("jobs/deletion.rs", "looks whether any deletion waits"),
@@ -30,6 +31,7 @@ const ACROSS_TENANTS: [(&str, &str); 19] = [
     ("upkeep/lifecycle.rs", "housekeeping applies the policies of all tenants"),
     ("upkeep/receipts.rs", "housekeeping verifies and forgets the deletions of all tenants"),
     ("uploads.rs", "housekeeping removes expired uploads of all tenants"),
+    ("uploads/claims.rs", "housekeeping forgets what became of uploads of all tenants"),
 ];
 
 fn sources() -> Vec<(String, String)> {

@@ -179,6 +179,7 @@ impl<'a, S: Database> Scenario<'a, S> {
             tenant: self.tenant,
             header: file.header.clone(),
             upload,
+            claim: 0,
             version_id,
             document: DocumentId::new(),
             content_type: "application/pdf".to_owned(),

@@ -9,7 +9,10 @@ use vectrion_core::{
     document::{ExternalId, Filename},
     ids::{CollectionId, TenantId, UploadId, VersionId},
     metadata::{Metadata, MetadataValue},
-    ports::uploads::UploadHeader,
+    ports::{
+        catalog::Admission,
+        uploads::{CompletedUpload, UploadHeader, UploadOutcome, UploadTurn},
+    },
 };
 
 use super::scenario::{Database, Scenario, metadata, pass, refused};
@@ -29,6 +32,11 @@ macro_rules! uploads_conformance {
             a_removed_upload_is_missing,
             what_a_dead_process_left_over_is_found,
             another_tenants_uploads_are_missing,
+            one_call_at_a_time_ends_an_upload,
+            of_claims_at_once_one_is_taken,
+            a_claim_that_ran_out_is_taken_over_and_takes_no_more_bytes,
+            a_late_call_neither_keeps_nor_expires_nor_admits,
+            what_became_of_an_upload_is_kept_for_a_while,
         ]);
     };
 }
@@ -149,10 +157,12 @@ pub async fn what_a_dead_process_left_over_is_found<S: Database>(store: Arc<S>) 
     let in_pieces = begun(&*store, tenant, TTL_MS).await;
     let one_call = UploadId::new();
     store.create_upload(tenant, one_call, VersionId::new(), header(), true, TTL_MS).await.expect("an upload");
+    taken(&*store, tenant, in_pieces, CLAIM_MS).await;
     assert!(store.expired_uploads(false, 10).await.expect("a list").is_empty());
     let left_over = store.expired_uploads(true, 10).await.expect("a list");
     assert_eq!(left_over.iter().map(|upload| upload.id).collect::<Vec<_>>(), [one_call]);
-    assert!(store.upload(tenant, in_pieces).await.expect("a look").is_some(), "this one can go on");
+    store.advance_upload(tenant, in_pieces, 0, 1, TTL_MS).await.expect("this one can go on");
+    taken(&*store, tenant, in_pieces, CLAIM_MS).await;
     assert_eq!(store.upload(tenant, one_call).await.expect("a look"), None, "this one cannot");
 }
 
@@ -163,4 +173,128 @@ pub async fn another_tenants_uploads_are_missing<S: Database>(store: Arc<S>) {
     refused(store.advance_upload(mine, id, 0, 1, TTL_MS).await, NotFound, "UPLOAD_NOT_FOUND");
     store.remove_upload(mine, id).await.expect("no error");
     assert_eq!(store.upload(theirs, id).await.expect("a look").expect("it").committed, 0, "nothing was changed");
+}
+
+const CLAIM_MS: i64 = 60_000;
+
+async fn claim<S: Database>(store: &S, tenant: TenantId, id: UploadId, claim_ms: i64) -> UploadTurn {
+    store.claim_upload(tenant, id, claim_ms, TTL_MS).await.expect("a turn")
+}
+
+async fn taken<S: Database>(store: &S, tenant: TenantId, id: UploadId, claim_ms: i64) -> i64 {
+    match claim(store, tenant, id, claim_ms).await {
+        UploadTurn::Taken { upload, token } => {
+            assert_eq!(upload.id, id);
+            token
+        }
+        other => panic!("not taken: {other:?}"),
+    }
+}
+
+pub async fn one_call_at_a_time_ends_an_upload<S: Database>(store: Arc<S>) {
+    let tenant = Scenario::new(&*store).await.tenant;
+    let id = begun(&*store, tenant, 60_000).await;
+    store.advance_upload(tenant, id, 0, 10, 60_000).await.expect("advanced");
+    let first = taken(&*store, tenant, id, CLAIM_MS).await;
+    let upload = store.upload(tenant, id).await.expect("a look").expect("it");
+    assert!(upload.expire_time.since(upload.create_time) > Duration::from_secs(500), "it does not expire meanwhile");
+    assert_eq!(claim(&*store, tenant, id, CLAIM_MS).await, UploadTurn::Busy);
+    refused(store.advance_upload(tenant, id, 10, 20, TTL_MS).await, Aborted, "UPLOAD_CONFLICT");
+    store.renew_upload_claim(tenant, id, first, CLAIM_MS).await.expect("renewed");
+    store.release_upload_claim(tenant, id, first).await.expect("given back");
+    store.advance_upload(tenant, id, 10, 20, TTL_MS).await.expect("it goes on");
+    let second = taken(&*store, tenant, id, CLAIM_MS).await;
+    assert!(second > first);
+    store.release_upload_claim(tenant, id, first).await.expect("a lost one is no error");
+    assert_eq!(claim(&*store, tenant, id, CLAIM_MS).await, UploadTurn::Busy, "and changes nothing");
+
+    let one_call = UploadId::new();
+    store.create_upload(tenant, one_call, VersionId::new(), header(), true, TTL_MS).await.expect("an upload");
+    let other = Scenario::new(&*store).await.tenant;
+    for (tenant, id) in [(tenant, one_call), (tenant, UploadId::new()), (other, id)] {
+        refused(store.claim_upload(tenant, id, CLAIM_MS, TTL_MS).await, NotFound, "UPLOAD_NOT_FOUND");
+    }
+    assert!(store.expire_upload(tenant, one_call, 0).await.expect("expired"));
+    assert!(!store.expire_upload(tenant, one_call, 0).await.expect("no error"), "it has already");
+}
+
+pub async fn of_claims_at_once_one_is_taken<S: Database + 'static>(store: Arc<S>) {
+    let tenant = Scenario::new(&*store).await.tenant;
+    let id = begun(&*store, tenant, TTL_MS).await;
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { claim(&*store, tenant, id, CLAIM_MS).await })
+        })
+        .collect();
+    let mut won = 0;
+    for call in calls {
+        match call.await.expect("no panic") {
+            UploadTurn::Taken { .. } => won += 1,
+            other => assert_eq!(other, UploadTurn::Busy),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+pub async fn a_claim_that_ran_out_is_taken_over_and_takes_no_more_bytes<S: Database>(store: Arc<S>) {
+    let tenant = Scenario::new(&*store).await.tenant;
+    let id = begun(&*store, tenant, TTL_MS).await;
+    let late = taken(&*store, tenant, id, 1).await;
+    pass().await;
+    refused(store.advance_upload(tenant, id, 0, 20, TTL_MS).await, Aborted, "UPLOAD_CONFLICT");
+    let next = taken(&*store, tenant, id, CLAIM_MS).await;
+    assert!(next > late);
+    store.release_upload_claim(tenant, id, next).await.expect("given back");
+    store.advance_upload(tenant, id, 0, 20, TTL_MS).await.expect("it goes on");
+}
+
+pub async fn a_late_call_neither_keeps_nor_expires_nor_admits<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let (tenant, file) = (scenario.tenant, scenario.file("a", "1"));
+    let id = begun(&*store, tenant, TTL_MS).await;
+    let late = taken(&*store, tenant, id, 1).await;
+    pass().await;
+    store.renew_upload_claim(tenant, id, late, 1).await.expect("nobody has taken it");
+    pass().await;
+    let next = taken(&*store, tenant, id, CLAIM_MS).await;
+    refused(store.renew_upload_claim(tenant, id, late, CLAIM_MS).await, Aborted, "UPLOAD_CLAIM_LOST");
+    assert!(!store.expire_upload(tenant, id, late).await.expect("no error"));
+    let version_id = store.upload(tenant, id).await.expect("a look").expect("it is still there").version_id;
+    let admission = Admission { upload: id, version_id, claim: late, ..scenario.begin_upload(&file).await };
+    refused(store.admit(admission.clone()).await, Aborted, "UPLOAD_CLAIM_LOST");
+    assert!(store.upload(tenant, id).await.expect("a look").is_some());
+
+    let admitted = store.admit(Admission { claim: next, ..admission.clone() }).await.expect("admitted");
+    refused(store.renew_upload_claim(tenant, id, next, CLAIM_MS).await, Aborted, "UPLOAD_CLAIM_LOST");
+    refused(store.admit(Admission { claim: next, ..admission }).await, NotFound, "UPLOAD_NOT_FOUND");
+    let expected = CompletedUpload { document: admitted.document().id, version: 1, outcome: UploadOutcome::Created };
+    assert_eq!(claim(&*store, tenant, id, CLAIM_MS).await, UploadTurn::Completed(expected));
+}
+
+pub async fn what_became_of_an_upload_is_kept_for_a_while<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let tenant = scenario.tenant;
+    let document = scenario.uploaded("a", "1").await;
+    let mut ids = Vec::new();
+    for (name, content, version, outcome) in [
+        ("a", "1", 1, UploadOutcome::Unchanged),
+        ("b", "1", 1, UploadOutcome::Duplicate),
+        ("a", "2", 2, UploadOutcome::NewVersion),
+    ] {
+        let id = begun(&*store, tenant, TTL_MS).await;
+        let claim_token = taken(&*store, tenant, id, CLAIM_MS).await;
+        let begun = scenario.begin_upload(&scenario.file(name, content)).await;
+        let admission = Admission { upload: id, version_id: VersionId::new(), claim: claim_token, ..begun };
+        store.admit(admission).await.expect("admitted");
+        let completed = CompletedUpload { document: document.id, version, outcome };
+        assert_eq!(claim(&*store, tenant, id, CLAIM_MS).await, UploadTurn::Completed(completed));
+        ids.push(id);
+    }
+    let other = Scenario::new(&*store).await.tenant;
+    refused(store.claim_upload(other, ids[0], CLAIM_MS, TTL_MS).await, NotFound, "UPLOAD_NOT_FOUND");
+    assert_eq!(store.purge_completed_uploads(3_600_000).await.expect("purged"), 0);
+    pass().await;
+    assert_eq!(store.purge_completed_uploads(0).await.expect("purged"), 3);
+    refused(store.claim_upload(tenant, ids[0], CLAIM_MS, TTL_MS).await, NotFound, "UPLOAD_NOT_FOUND");
 }

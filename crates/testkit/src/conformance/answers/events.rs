@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use vectrion_core::{
     ErrorKind::{AlreadyExists, NotFound},
     answer::{AnswerEventKind, FinishReason, Latency, TurnRole, Usage},
-    ids::{AnswerId, KeyId},
+    ids::{AnswerId, KeyId, TenantId},
     ports::answers::NewAnswer,
 };
 
@@ -181,4 +181,46 @@ pub async fn another_tenants_answers_are_missing<S: Database>(store: Arc<S>) {
     refused(store.append_events(mine, id, events(3, [done()])).await, NotFound, "ANSWER_NOT_FOUND");
     store.request_cancel(mine, id).await.expect("no error");
     assert!(!store.append_events(theirs, id, events(3, [done()])).await.expect("stored"), "nothing was changed");
+}
+
+async fn one<S: Database>(store: &S, tenant: TenantId) -> AnswerId {
+    begun(store, tenant, "why?", Vec::new()).await
+}
+
+pub async fn of_many_answers_those_to_stop_are_told<S: Database>(store: Arc<S>) {
+    let tenant = Scenario::new(&*store).await.tenant;
+    let other = Scenario::new(&*store).await.tenant;
+    let ids = [one(&*store, tenant).await, one(&*store, other).await, one(&*store, tenant).await];
+    assert!(store.answers_to_stop(&ids).await.expect("a look").is_empty());
+    store.request_cancel(other, ids[1]).await.expect("asked");
+    assert_eq!(store.answers_to_stop(&ids).await.expect("a look"), [ids[1]]);
+    store.append_events(tenant, ids[2], events(1, [started(), done()])).await.expect("stored");
+    let mut stop = store.answers_to_stop(&[ids[0], ids[2], AnswerId::new()]).await.expect("a look");
+    assert_eq!(stop, [ids[2]], "it has ended");
+    stop.clear();
+    assert_eq!(store.answers_to_stop(&stop).await.expect("a look"), stop);
+}
+
+pub async fn an_answer_that_is_kept_is_not_given_up<S: Database>(store: Arc<S>) {
+    let tenant = Scenario::new(&*store).await.tenant;
+    let (kept, left) = (one(&*store, tenant).await, one(&*store, tenant).await);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    store.keep_answers(&[kept, AnswerId::new()]).await.expect("kept");
+    assert_eq!(store.end_abandoned(200, "GONE", "gone").await.expect("ended"), 1);
+    assert!(store.answer(tenant, left).await.expect("a look").expect("it").end.is_some());
+    assert!(store.answer(tenant, kept).await.expect("a look").expect("it").end.is_none());
+}
+
+pub async fn who_follows_an_answer_is_known_for_a_while<S: Database>(store: Arc<S>) {
+    let tenant = Scenario::new(&*store).await.tenant;
+    let other = Scenario::new(&*store).await.tenant;
+    let id = one(&*store, tenant).await;
+    assert!(!store.is_followed(tenant, id, 60_000).await.expect("a look"));
+    store.follow_answer(other, id).await.expect("no error");
+    assert!(!store.is_followed(tenant, id, 60_000).await.expect("a look"), "another tenant cannot");
+    store.follow_answer(tenant, id).await.expect("noted");
+    assert!(store.is_followed(tenant, id, 60_000).await.expect("a look"));
+    assert!(!store.is_followed(other, id, 60_000).await.expect("a look"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!store.is_followed(tenant, id, 50).await.expect("a look"));
 }
