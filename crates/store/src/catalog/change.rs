@@ -91,22 +91,55 @@ pub(crate) async fn set_version_state(
     failure: Option<&DocumentFailure>,
     now: i64,
 ) -> Outcome<()> {
+    move_version(tx, tenant, document, version, state, failure, "", now).await
+}
+
+/// The same without a failure; `also` are more columns of the version that are set, such as `pages_done = 0`.
+pub(crate) async fn advance_version(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    document: DocumentId,
+    version: VersionId,
+    state: DocumentState,
+    also: &str,
+    now: i64,
+) -> Outcome<()> {
+    move_version(tx, tenant, document, version, state, None, &format!(", {also}"), now).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "those of the two functions before it")]
+async fn move_version(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    document: DocumentId,
+    version: VersionId,
+    state: DocumentState,
+    failure: Option<&DocumentFailure>,
+    also: &str,
+    now: i64,
+) -> Outcome<()> {
     let failure = failure.map(serde_json::to_string).transpose()?;
     sql::for_tenant(
         tenant,
-        "UPDATE document_versions SET state = $3, failure = $4, update_time = $5 WHERE tenant_id = $1 AND id = $2",
+        format!(
+            "UPDATE document_versions SET state = $3, failure = $4, update_time = $5{also}
+                WHERE tenant_id = $1 AND id = $2"
+        ),
         [version.0.into(), state.as_str().into(), failure.into(), now.into()],
     )
     .execute(tx)
     .await?;
+    let revision = next_revision(tx, tenant).await?;
     sql::for_tenant(
         tenant,
-        "UPDATE documents SET state = $4 WHERE tenant_id = $1 AND id = $2 AND newest_version_id = $3 AND deleting = FALSE",
-        [document.0.into(), version.0.into(), state.as_str().into()],
+        "UPDATE documents SET revision = $5, update_time = $6,
+            state = CASE WHEN newest_version_id = $3 AND deleting = FALSE THEN $4 ELSE state END
+            WHERE tenant_id = $1 AND id = $2",
+        [document.0.into(), version.0.into(), state.as_str().into(), revision.into(), now.into()],
     )
     .execute(tx)
     .await?;
-    touch(tx, tenant, document, now).await
+    Ok(())
 }
 
 /// Sets the state of a document that is being deleted: `deleting`, or `failed` with the reason why its deletion was given

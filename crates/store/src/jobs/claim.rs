@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult};
 use uuid::Uuid;
 use vectrion_core::{
     document::DocumentState,
-    ids::{DocumentId, JobId, TenantId, VersionId, WorkerId},
+    ids::{DocumentId, JobId, TenantId, WorkerId},
     job::{JobPayload, JobState, Lease, Stage},
 };
 
@@ -334,17 +334,5 @@ async fn move_on(
             return Ok(());
         }
     };
-    reset_progress(tx, tenant, version, progress).await?;
-    change::set_version_state(tx, tenant, document, version, state, None, now).await
-}
-
-async fn reset_progress(tx: &DatabaseTransaction, tenant: TenantId, version: VersionId, to: &str) -> Outcome<()> {
-    sql::for_tenant(
-        tenant,
-        format!("UPDATE document_versions SET {to} WHERE tenant_id = $1 AND id = $2"),
-        [version.0.into()],
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    change::advance_version(tx, tenant, document, version, state, progress, now).await
 }

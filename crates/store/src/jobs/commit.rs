@@ -108,19 +108,12 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
         .one(&tx)
         .await?
         .ok_or_else(|| damaged("a job's version is missing"))?;
-    sql::for_tenant(
-        held.tenant,
-        "UPDATE document_versions SET chunks_total = chunk_count, chunks_done = chunk_count
-            WHERE tenant_id = $1 AND id = $2",
-        [version_id.0.into()],
-    )
-    .execute(&tx)
-    .await?;
     for version_id in show(&tx, &held, &document, &version).await? {
         queue(&tx, &held, JobPayload::DeleteVersionV1 { version_id }, number(held.row.max_attempts)).await?;
     }
-    change::set_version_state(&tx, held.tenant, held.document, version_id, DocumentState::Indexed, None, held.now)
-        .await?;
+    let all = "chunks_total = chunk_count, chunks_done = chunk_count";
+    let indexed = DocumentState::Indexed;
+    change::advance_version(&tx, held.tenant, held.document, version_id, indexed, all, held.now).await?;
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     tx.commit().await?;
     Ok(())
