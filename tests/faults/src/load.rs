@@ -193,6 +193,11 @@ impl Load {
         }
     }
 
+    /// Nothing is promised of a document any more.
+    pub fn forget(&self, entry: &Entry) {
+        lock(&self.entries).retain(|other| other.document_id != entry.document_id);
+    }
+
     pub fn entries(&self) -> Vec<Entry> {
         lock(&self.entries).clone()
     }
