@@ -40,6 +40,22 @@ async fn start() -> Option<(Arc<Service>, Shared, TempDir, Process)> {
     Some((Arc::new(database), shared, data, process))
 }
 
+/// The database stands still as long as this is there: a test that fails meanwhile must not leave it so.
+struct Standing(Arc<Service>);
+
+impl Standing {
+    fn begin(database: &Arc<Service>) -> Self {
+        database.signal(Signal::SIGSTOP);
+        Self(Arc::clone(database))
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.0.signal(Signal::SIGCONT);
+    }
+}
+
 async fn serves(process: &Process) -> bool {
     let Ok(channel) = tonic::transport::Endpoint::from_shared(process.url.clone()).unwrap().connect().await else {
         return false;
@@ -75,7 +91,10 @@ async fn call(client: &Client, n: usize, time: Duration) -> Result<(), Status> {
             client.query.clone().retrieve(timed(request, time)).await.map(drop)
         }
         2 => {
-            let request = CreateTenantRequest { name: uuid::Uuid::new_v4().to_string(), request_id: String::new() };
+            let request = CreateTenantRequest {
+                name: format!("tenant-{}", uuid::Uuid::new_v4().simple()),
+                request_id: String::new(),
+            };
             client.admin.clone().create_tenant(timed(request, time)).await.map(drop)
         }
         _ => client.admin.clone().list_tenants(timed(ListTenantsRequest::default(), time)).await.map(drop),
@@ -87,7 +106,7 @@ async fn a_database_that_stands_still_holds_no_call_beyond_its_deadline() {
     let Some((database, shared, _data, process)) = start().await else { return };
     let client = process.operator().await;
     let before = client.index("before.txt", b"The mill grinds barley.").await;
-    database.signal(Signal::SIGSTOP);
+    let standing = Standing::begin(&database);
     let stopped = Instant::now();
     let time = Duration::from_secs(2);
     // More than there are connections, in waves.
@@ -117,7 +136,7 @@ async fn a_database_that_stands_still_holds_no_call_beyond_its_deadline() {
     while stopped.elapsed() < Duration::from_secs(30) {
         let _ = call(&client, 3, time).await;
     }
-    database.signal(Signal::SIGCONT);
+    drop(standing);
     let healed = until("it is ready again", Duration::from_secs(15), async || serves(&process).await).await;
     println!(
         "not ready {unready:?} after the last wave; a call without a deadline took {own:?}; healed after {healed:?}"

@@ -211,7 +211,11 @@ async fn a_broker_killed_under_load_is_missed_and_delays_nothing_for_long() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), healed).await.expect("it heals within 30 s");
+    // Within 30 s, as the faults measure it; here other tests may keep the machine busy.
+    if tokio::time::timeout(PATIENCE, healed).await.is_err() {
+        let waiting = shared.number("SELECT COUNT(*) FROM outbox").await;
+        panic!("not healed: {}, {waiting} in the outbox\n{}", health(&process).await, process.log());
+    }
     let late = client.upload("late.txt", &text(99)).await;
     indexed(&client, &late.document_id).await;
     outbox_is_empty(&shared).await;

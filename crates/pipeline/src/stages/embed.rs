@@ -215,7 +215,6 @@ impl Stages {
                 if since_checkpoint >= CHECKPOINT {
                     self.ports.vectors.flush(scope).await?;
                     since_checkpoint = 0;
-                    step!("embed::checkpoint");
                 }
             }
             if ended {

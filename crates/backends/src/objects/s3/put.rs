@@ -1,5 +1,7 @@
 //! Writing an object.
 
+use std::time::Duration;
+
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutResult, path::Path as Location};
 use tokio::runtime::Handle;
 use vectrion_core::{
@@ -90,6 +92,9 @@ fn unquoted(e_tag: &str) -> &str {
     e_tag.trim_matches('"')
 }
 
+/// Pauses before each abort of an upload, until the service does not know it any more.
+const ABORT_PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
+
 /// A multipart upload, which is aborted unless it is completed.
 struct Upload(Option<Box<dyn MultipartUpload>>);
 
@@ -120,10 +125,15 @@ impl Drop for Upload {
         // Without a runtime the process is ending, and the bucket's lifecycle rule does it.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            match upload.abort().await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot abort a multipart upload");
+            // A part that is still on its way may come after the first, and keeps some services from aborting at all.
+            for pause in ABORT_PAUSES {
+                tokio::time::sleep(pause).await;
+                match upload.abort().await {
+                    Ok(()) => {}
+                    Err(object_store::Error::NotFound { .. }) => return,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot abort a multipart upload");
+                    }
                 }
             }
         });
