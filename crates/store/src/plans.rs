@@ -122,7 +122,7 @@ async fn a_named_document_is_looked_up() {
 async fn a_watch_of_the_queues_reads_indexes_alone() {
     let (store, _directory) = database().await;
     for whose in [None, Some(tenant())] {
-        let plan = status::ended(whose, 9).plan(store.reader()).await;
+        let plan = status::ended(store.backend(), whose, 9).plan(store.reader()).await;
         assert!(plan.contains("USING COVERING INDEX jobs_rates (end_time>?"), "{plan}");
     }
     let filter = DeadLetterFilter { reason: Some("NO_LUCK".to_owned()), ..Default::default() };

@@ -1,6 +1,6 @@
 //! Queues as operators watch them: depth, dead letters, and what has ended of late.
 
-use sea_orm::FromQueryResult;
+use sea_orm::{DbBackend, FromQueryResult};
 use vectrion_core::{
     ids::TenantId,
     job::{JobState, Stage},
@@ -40,7 +40,7 @@ pub(super) async fn queues(store: &Store, tenant: Option<TenantId>) -> Outcome<V
         None => depth::queues(reader).await?,
     };
     let now = time::now(reader).await?;
-    let ended: Vec<Ended> = ended(tenant, now).all(reader).await?;
+    let ended: Vec<Ended> = ended(store.backend(), tenant, now).all(reader).await?;
     let dead: Vec<Dead> = dead(tenant).all(reader).await?;
     let status = |depth: vectrion_core::ports::jobs::QueueDepth| {
         let stage = depth.stage.as_str();
@@ -66,14 +66,16 @@ fn add(ended: &mut EndedJobs, state: &str, count: u64) {
 }
 
 /// What has ended, out of the index of ends alone.
-pub(crate) fn ended(tenant: Option<TenantId>, now: i64) -> Sql {
+pub(crate) fn ended(backend: DbBackend, tenant: Option<TenantId>, now: i64) -> Sql {
+    // Without statistics SQLite would rather read all jobs of a tenant than those that have ended of late.
+    let index = if backend == DbBackend::Sqlite { " INDEXED BY jobs_rates" } else { "" };
     let [shortest, middle, longest] = RATE_MINUTES.map(|minutes| now - i64::from(minutes) * MINUTE_MS);
     let mut query = scoped(
         tenant,
         &format!(
             "SELECT stage, state, CAST(SUM(CASE WHEN end_time > {shortest} THEN 1 ELSE 0 END) AS BIGINT) AS shortest,
                 CAST(SUM(CASE WHEN end_time > {middle} THEN 1 ELSE 0 END) AS BIGINT) AS middle, COUNT(*) AS longest
-                FROM jobs"
+                FROM jobs{index}"
         ),
     );
     query.push(" AND end_time > ").bind(longest).push(" GROUP BY stage, state");
