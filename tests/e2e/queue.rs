@@ -190,6 +190,11 @@ async fn a_broker_killed_under_load_is_missed_and_delays_nothing_for_long() {
     for n in 0..10 {
         uploaded.push(client.upload(&format!("{n}.txt"), &text(n)).await.document_id);
     }
+    // A broker that dies within a moment of making its first queues comes back without their contents, and with their
+    // names taken: they must have been on its disk once.
+    outbox_is_empty(&shared).await;
+    eventually("the broker is in use", async || health(&process).await == "ok\n").await;
+    uploaded.push(client.upload("last.txt", &text(1000)).await.document_id);
     broker.kill();
     // Uploads go on, into the outbox, and workers look for themselves.
     for n in 10..20 {

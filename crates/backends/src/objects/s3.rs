@@ -32,6 +32,9 @@ use super::{keys, whole};
 
 /// Time for which a bucket that could be listed counts as usable: every upload and every job asks.
 const CHECKED_FOR: Duration = Duration::from_secs(2);
+/// Tries of a deletion, and the pause after the first, which grows.
+const DELETE_TRIES: u32 = 3;
+const DELETE_PAUSE: Duration = Duration::from_millis(100);
 /// Large objects that are written at once, each with a part in memory.
 const LARGE_PUTS: usize = 32;
 
@@ -107,9 +110,21 @@ impl ObjectStore for S3Objects {
     }
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
-        match self.store.delete(&keys::location(key)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure::failed(error, key)),
+        let location = keys::location(key)?;
+        // By protocol a deletion is a POST, which the client does not repeat over a connection that broke; it may be.
+        let mut tries = 0;
+        loop {
+            match self.store.delete(&location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
+                Err(error) => {
+                    let error = failure::failed(error, key);
+                    tries += 1;
+                    if !error.is_transient() || tries >= DELETE_TRIES {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(DELETE_PAUSE * tries).await;
+                }
+            }
         }
     }
 

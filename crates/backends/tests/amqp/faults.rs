@@ -115,6 +115,8 @@ async fn a_broker_that_falls_silent_is_noticed_by_its_heartbeat() {
     let wakeups = open(service.url(), &settings).await;
     let stage = Stage::EmbedDocument;
     service.signal(Signal::SIGSTOP);
+    // On a busy machine some of its threads go on for a moment.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let begin = Instant::now();
     let error = wakeups.announce(&[announcement(stage)]).await.unwrap_err();
     assert_eq!(error.reason(), "QUEUE_UNAVAILABLE", "{error:?}");
