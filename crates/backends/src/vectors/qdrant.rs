@@ -355,7 +355,9 @@ impl VectorIndex for QdrantIndex {
             let request = scoped::tenants(alias, MAX_TENANTS);
             let counted =
                 self.connection.read(|| async { self.connection.points().facet(request.clone()).await }).await;
-            for hit in none_if_missing(counted, "list tenants")?.map(|answer| answer.hits).unwrap_or_default() {
+            let hits = none_if_missing(counted, "list tenants")?.map(|answer| answer.hits).unwrap_or_default();
+            // The server remembers tenants whose points are all gone.
+            for hit in hits.into_iter().filter(|hit| hit.count > 0) {
                 tenants.insert(TenantId(id_of_hit(hit.value)?));
             }
         }
