@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use vectrion::v1::{CancelDocumentRequest, Document, DocumentState, ListDeadLettersRequest, RetryDocumentRequest};
 use vectrion_testkit::{
     openai::{OpenAiServer, Reply},
-    pdf::Pdf,
+    pdf::endless_document,
 };
 
 use crate::support::{
@@ -173,33 +173,4 @@ fn readers(installation: &Installation) -> Vec<u32> {
         }
     }
     found
-}
-
-/// A page whose forms draw forms that draw forms: more work than there is time.
-fn endless_document() -> Vec<u8> {
-    const LEVELS: usize = 14;
-    const FIRST_FORM: usize = 6;
-    let stream = |dictionary: &str, content: &str| {
-        format!("<< {dictionary} /Length {} >>\nstream\n{content}\nendstream", content.len())
-    };
-    let mut objects = vec![
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        format!(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /XObject << /X {FIRST_FORM} 0 \
-             R >> >> >>"
-        ),
-        stream("", "/X Do"),
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
-    ];
-    for level in 0..LEVELS {
-        let form = "/Type /XObject /Subtype /Form /BBox [0 0 300 200]";
-        let next = FIRST_FORM + level + 1;
-        objects.push(if level + 1 < LEVELS {
-            stream(&format!("{form} /Resources << /XObject << /X {next} 0 R >> >>"), &"/X Do ".repeat(12))
-        } else {
-            stream(&format!("{form} /Resources << /Font << /F 5 0 R >> >>"), "BT /F 12 Tf (x) Tj ET")
-        });
-    }
-    Pdf::from_objects(objects)
 }

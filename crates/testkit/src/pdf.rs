@@ -239,6 +239,39 @@ impl Objects {
     }
 }
 
+/// A page whose forms draw forms that draw forms: more work than there is time.
+#[must_use]
+pub fn endless_document() -> Vec<u8> {
+    const LEVELS: usize = 14;
+    const FIRST_FORM: usize = 6;
+    let mut objects = vec![
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
+        format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /XObject << /X {FIRST_FORM} 0 \
+             R >> >> >>"
+        ),
+        stream("", "/X Do"),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
+    ];
+    for level in 0..LEVELS {
+        let form = "/Type /XObject /Subtype /Form /BBox [0 0 300 200]";
+        let next = FIRST_FORM + level + 1;
+        objects.push(if level + 1 < LEVELS {
+            stream(&format!("{form} /Resources << /XObject << /X {next} 0 R >> >>"), &"/X Do ".repeat(12))
+        } else {
+            stream(&format!("{form} /Resources << /Font << /F 5 0 R >> >>"), "BT /F 12 Tf (x) Tj ET")
+        });
+    }
+    Pdf::from_objects(objects)
+}
+
+/// A stream object with these entries beside its length.
+#[must_use]
+pub fn stream(dictionary: &str, content: &str) -> String {
+    format!("<< {dictionary} /Length {} >>\nstream\n{content}\nendstream", content.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use nix::{
 use tempfile::NamedTempFile;
 use vectrion_core::{Error, extraction::Extracted};
 use vectrion_documents::pdf::{PdfExtractor, PdfSettings};
-use vectrion_testkit::pdf::Pdf;
+use vectrion_testkit::pdf::{Pdf, endless_document, stream};
 
 use super::{file, settings};
 
@@ -144,36 +144,6 @@ async fn a_child_that_hangs_is_killed() {
     assert!(start.elapsed() < Duration::from_secs(10));
     wait_until("the child is gone", || children(&settings).is_empty());
     assert_recovers(&extractor).await;
-}
-
-/// A page whose forms draw forms that draw forms: more work than there is time.
-fn endless_document() -> Vec<u8> {
-    const LEVELS: usize = 14;
-    const FIRST_FORM: usize = 6;
-    let mut objects = vec![
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        format!(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Resources << /XObject << /X {FIRST_FORM} 0 \
-             R >> >> >>"
-        ),
-        stream("", "/X Do"),
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
-    ];
-    for level in 0..LEVELS {
-        let form = "/Type /XObject /Subtype /Form /BBox [0 0 300 200]";
-        let next = FIRST_FORM + level + 1;
-        objects.push(if level + 1 < LEVELS {
-            stream(&format!("{form} /Resources << /XObject << /X {next} 0 R >> >>"), &"/X Do ".repeat(12))
-        } else {
-            stream(&format!("{form} /Resources << /Font << /F 5 0 R >> >>"), "BT /F 12 Tf (x) Tj ET")
-        });
-    }
-    Pdf::from_objects(objects)
-}
-
-fn stream(dictionary: &str, content: &str) -> String {
-    format!("<< {dictionary} /Length {} >>\nstream\n{content}\nendstream", content.len())
 }
 
 #[tokio::test]

@@ -112,12 +112,33 @@ async fn list(
     }
 }
 
-/// The ids in portions, or one empty portion when a filter selects.
-fn portions(ids: &[String]) -> Vec<Vec<String>> {
-    if ids.is_empty() { vec![Vec::new()] } else { ids.chunks(IDS).map(<[String]>::to_vec).collect() }
+/// How many a call took in hand, did not find, and left.
+struct Part {
+    handled: i64,
+    missing: i64,
+    remaining: i64,
 }
 
-/// Goes on until all that matched at the beginning has been replayed; what fails again meanwhile is not among it.
+/// Calls for the ids in portions, or once without any when a filter selects, each until all that matched at the beginning
+/// has been handled; what comes to match meanwhile is not among it. How many were handled, and how many are missing.
+async fn handle_all(
+    ids: &[String],
+    mut call: impl AsyncFnMut(Vec<String>) -> Result<Part, Failure>,
+) -> Result<(i64, i64), Failure> {
+    let portions = if ids.is_empty() { vec![Vec::new()] } else { ids.chunks(IDS).map(<[String]>::to_vec).collect() };
+    let (mut handled, mut missing) = (0, 0);
+    for portion in portions {
+        let mut left = i64::MAX;
+        while left > 0 {
+            let part = call(portion.clone()).await?;
+            left = part.remaining.min(left.saturating_sub(part.handled + part.missing));
+            handled += part.handled;
+            missing += part.missing;
+        }
+    }
+    Ok((handled, missing))
+}
+
 async fn replay(
     client: &Client,
     output: &Output,
@@ -125,22 +146,18 @@ async fn replay(
     ids: &[String],
     filter: DeadLetterFilter,
 ) -> Result<(), Failure> {
-    let mut sum = ReplayDeadLettersResponse::default();
-    for dead_letter_ids in portions(ids) {
-        let mut left = i64::MAX;
-        while left > 0 {
-            let request = ReplayDeadLettersRequest {
-                tenant: tenant.to_owned(),
-                dead_letter_ids: dead_letter_ids.clone(),
-                filter: Some(filter.clone()),
-                request_id: String::new(),
-            };
-            let part = client.admin().replay_dead_letters(request).await?.into_inner();
-            left = part.remaining_count.min(left.saturating_sub(part.replayed_count + part.missing_count));
-            sum.replayed_count += part.replayed_count;
-            sum.missing_count += part.missing_count;
-        }
-    }
+    let (replayed_count, missing_count) = handle_all(ids, async |dead_letter_ids| {
+        let request = ReplayDeadLettersRequest {
+            tenant: tenant.to_owned(),
+            dead_letter_ids,
+            filter: Some(filter.clone()),
+            request_id: String::new(),
+        };
+        let part = client.admin().replay_dead_letters(request).await?.into_inner();
+        Ok(Part { handled: part.replayed_count, missing: part.missing_count, remaining: part.remaining_count })
+    })
+    .await?;
+    let sum = ReplayDeadLettersResponse { replayed_count, missing_count, ..ReplayDeadLettersResponse::default() };
     output.message("ReplayDeadLettersResponse", &sum, |sum: &ReplayDeadLettersResponse| {
         format!("{} again, {} not there any more", jobs_run(sum.replayed_count), sum.missing_count)
     })
@@ -153,22 +170,18 @@ async fn purge(
     ids: &[String],
     filter: DeadLetterFilter,
 ) -> Result<(), Failure> {
-    let mut sum = PurgeDeadLettersResponse::default();
-    for dead_letter_ids in portions(ids) {
-        let mut left = i64::MAX;
-        while left > 0 {
-            let request = PurgeDeadLettersRequest {
-                tenant: tenant.to_owned(),
-                dead_letter_ids: dead_letter_ids.clone(),
-                filter: Some(filter.clone()),
-                request_id: String::new(),
-            };
-            let part = client.admin().purge_dead_letters(request).await?.into_inner();
-            left = part.remaining_count.min(left.saturating_sub(part.purged_count + part.missing_count));
-            sum.purged_count += part.purged_count;
-            sum.missing_count += part.missing_count;
-        }
-    }
+    let (purged_count, missing_count) = handle_all(ids, async |dead_letter_ids| {
+        let request = PurgeDeadLettersRequest {
+            tenant: tenant.to_owned(),
+            dead_letter_ids,
+            filter: Some(filter.clone()),
+            request_id: String::new(),
+        };
+        let part = client.admin().purge_dead_letters(request).await?.into_inner();
+        Ok(Part { handled: part.purged_count, missing: part.missing_count, remaining: part.remaining_count })
+    })
+    .await?;
+    let sum = PurgeDeadLettersResponse { purged_count, missing_count, ..PurgeDeadLettersResponse::default() };
     output.message("PurgeDeadLettersResponse", &sum, |sum: &PurgeDeadLettersResponse| {
         format!("{} forgotten, {} not there any more", sum.purged_count, sum.missing_count)
     })
