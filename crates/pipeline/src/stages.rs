@@ -72,7 +72,7 @@ impl Stages {
     ///
     /// A permanent error, or the last of the job's tries, gives the job up with a dead letter. A transient one is tried
     /// again after [`IngestSettings::retry_delay`]. A full disk, or an index or object store that is found out of reach at
-    /// the beginning, costs no tries: the job waits until it is there again. A lease that was lost ends the work at once,
+    /// the beginning, costs no tries: the job waits until it is there again; so does a deletion at any point. A lease that was lost ends the work at once,
     /// and nothing is written.
     pub async fn run(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<()> {
         let stage = lease.job.payload.stage();
@@ -86,8 +86,9 @@ impl Stages {
         let prepared = heart.stop().await.and(prepared);
         let (result, begun) = match prepared {
             Ok(Done::NotNow(error)) => (Err(error), false),
-            Ok(done) => (unpanicked(self.commit(lease, done)).await, true),
-            Err(error) => (Err(error), true),
+            // Every step of a deletion can be done again, and no document is to blame for one that cannot be done now.
+            Ok(done) => (unpanicked(self.commit(lease, done)).await, stage != Stage::DeleteDocument),
+            Err(error) => (Err(error), stage != Stage::DeleteDocument),
         };
         let took = began.elapsed();
         metrics::histogram!("vectrion_stage_duration_seconds", "stage" => stage.as_str()).record(took.as_secs_f64());

@@ -37,7 +37,8 @@ pub struct StoreSettings {
     /// Milliseconds to wait for another process that has locked the file (SQLite); then `DATABASE_BUSY`.
     pub busy_timeout_ms: u64,
     /// Milliseconds that the database may take for a call, with all of its waits; then `UNAVAILABLE`,
-    /// `DATABASE_UNAVAILABLE`. What writes or removes all rows of a document may take 20 times as long.
+    /// `DATABASE_UNAVAILABLE`. What writes or removes all rows of a document may take 20 times as long, one statement of
+    /// it twice as long.
     pub call_timeout_ms: u64,
     /// Milliseconds that a statement may take (PostgreSQL); then `DATABASE_TIMEOUT`.
     pub statement_timeout_ms: u64,

@@ -4,8 +4,11 @@
 //! to confirm what is sent. So the time is kept here. What is dropped then changes nothing, or, if it was dropped while it
 //! was being committed, changes all of it: as with any connection that is lost at that moment.
 
+mod answering;
+
 use std::time::Duration;
 
+use sea_orm::DbBackend;
 use tokio::time::{Instant, timeout_at};
 use vectrion_core::{Error, Result};
 
@@ -20,6 +23,8 @@ const TRIES: u32 = 6;
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 /// What writes or removes all rows of a large document may take so many times as long.
 const LONG: u32 = 20;
+/// One statement of it may take so many times as long. A longer silence means that nobody is there any more.
+const LONG_STATEMENT: u32 = 2;
 
 impl Store {
     /// Does a unit of work. Nothing that it does outside of its transaction may matter: it may be done again.
@@ -35,7 +40,7 @@ impl Store {
     /// # Errors
     /// Those of [`Store::unit`].
     pub(crate) async fn long_unit<T, F: Future<Output = Outcome<T>>>(&self, work: impl Fn() -> F) -> Result<T> {
-        within(self.call_timeout().saturating_mul(LONG), work).await
+        within(self.call_timeout().saturating_mul(LONG), || self.answered(work())).await
     }
 
     /// The same, for what is too large to be kept for another try.
@@ -44,7 +49,16 @@ impl Store {
     /// Those of the unit, and `DATABASE_UNAVAILABLE`.
     pub(crate) async fn long_once<T>(&self, work: impl Future<Output = Outcome<T>>) -> Result<T> {
         let time = self.call_timeout().saturating_mul(LONG);
-        Ok(tokio::time::timeout(time, work).await.map_err(|_elapsed| silent(time))??)
+        Ok(tokio::time::timeout(time, self.answered(work)).await.map_err(|_elapsed| silent(time))??)
+    }
+
+    /// Long work, ended early when the server does not answer. SQLite, in this process, always does.
+    async fn answered<T>(&self, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        if self.backend() != DbBackend::Postgres {
+            return work.await;
+        }
+        let at_most = self.call_timeout().saturating_mul(LONG_STATEMENT);
+        answering::answering(at_most, work).await.ok_or_else(|| silent(at_most))?
     }
 }
 

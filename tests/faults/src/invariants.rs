@@ -36,7 +36,13 @@ pub struct Findings {
 
 /// Waits until everything is where it is to be, then looks at everything.
 pub async fn check(installation: &mut Installation, load: &Load) -> Result<Findings> {
-    let settled = load.settle(LEASE_AND_A_MINUTE).await?;
+    let settled = match load.settle(LEASE_AND_A_MINUTE).await {
+        Ok(settled) => settled,
+        Err(error) => {
+            println!("    jobs that are not ended: {}", unended(installation).await?);
+            return Err(error);
+        }
+    };
     let mut violations = Vec::new();
     quiet(installation, &mut violations).await?;
     violations.extend(contents::check(installation, load).await?);
@@ -45,6 +51,15 @@ pub async fn check(installation: &mut Installation, load: &Load) -> Result<Findi
     bounds(installation, &mut violations).await?;
     violations.extend(broker::check(installation).await?);
     Ok(Findings { settled, violations })
+}
+
+/// What there is to know of jobs that are not ended, as JSON.
+async fn unended(installation: &Installation) -> Result<String> {
+    let query = "SELECT COALESCE(json_agg(row_to_json(j)), '[]')::text FROM (SELECT *,
+        CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now
+        FROM jobs WHERE state IN ('pending', 'running') ORDER BY run_time LIMIT 10) j";
+    let mut connection = installation.sql().await?;
+    Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
 }
 
 /// I1: no job is left, and nothing waits to be published.

@@ -51,6 +51,8 @@ const LARGE_PUTS: usize = 32;
 /// A `put` that is dropped or fails while its last request is on its way may have written the object: no client can know.
 pub struct S3Objects {
     store: Arc<PrefixStore<AmazonS3>>,
+    /// The same with less patience, for requests that carry no object.
+    asking: PrefixStore<AmazonS3>,
     /// The same bucket with less patience, to see whether it can be used.
     prober: AmazonS3,
     prefix: Location,
@@ -72,8 +74,30 @@ impl S3Objects {
         self.prober.list_paginated(Some(prefix).filter(|prefix| !prefix.is_empty()), options).await.map(drop)
     }
 
+    /// Removes, a few times if need be. By protocol a deletion is a POST, which the client does not repeat over a
+    /// connection that broke; it may be.
+    async fn removing<F>(&self, key: &ObjectKey, remove: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<(), object_store::Error>>,
+    {
+        let mut tries = 0;
+        loop {
+            match remove().await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
+                Err(error) => {
+                    let error = failure::failed(error, key);
+                    tries += 1;
+                    if !error.is_transient() || tries >= DELETE_TRIES {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(DELETE_PAUSE * tries).await;
+                }
+            }
+        }
+    }
+
     async fn facts(&self, key: &ObjectKey) -> Result<object_store::ObjectMeta> {
-        self.store.head(&keys::location(key)?).await.map_err(|error| failure::failed(error, key))
+        self.asking.head(&keys::location(key)?).await.map_err(|error| failure::failed(error, key))
     }
 }
 
@@ -111,38 +135,25 @@ impl ObjectStore for S3Objects {
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
         let location = keys::location(key)?;
-        // By protocol a deletion is a POST, which the client does not repeat over a connection that broke; it may be.
-        let mut tries = 0;
-        loop {
-            match self.store.delete(&location).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
-                Err(error) => {
-                    let error = failure::failed(error, key);
-                    tries += 1;
-                    if !error.is_transient() || tries >= DELETE_TRIES {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(DELETE_PAUSE * tries).await;
-                }
-            }
-        }
+        self.removing(key, || self.asking.delete(&location)).await
     }
 
     async fn delete_prefix(&self, prefix: &ObjectKey) -> Result<u64> {
         let found = self.list(prefix).await?;
         let locations: Vec<_> = found.iter().map(|object| keys::location(&object.key)).collect::<Result<_>>()?;
-        let locations = stream::iter(locations).map(Ok).boxed();
-        self.store
-            .delete_stream(locations)
-            .try_for_each(|_| std::future::ready(Ok(())))
-            .await
-            .map_err(|error| failure::failed(error, prefix))?;
+        let remove = || async {
+            let locations = stream::iter(locations.clone()).map(Ok).boxed();
+            let gone = |removed: &Result<_, _>| !matches!(removed, Err(object_store::Error::NotFound { .. }));
+            let removed = self.asking.delete_stream(locations).filter(|removed| std::future::ready(gone(removed)));
+            removed.try_for_each(|_| std::future::ready(Ok(()))).await
+        };
+        self.removing(prefix, remove).await?;
         Ok(found.len() as u64)
     }
 
     async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>> {
         let mut objects: Vec<ObjectInfo> = self
-            .store
+            .asking
             .list(Some(&keys::directory(prefix)?))
             .try_filter(|found| std::future::ready(found.location.as_ref().starts_with(prefix.as_str())))
             .map_ok(|found| ObjectInfo { key: ObjectKey::from_listing(found.location.into()), size: found.size })
@@ -157,8 +168,8 @@ impl ObjectStore for S3Objects {
         let directory = keys::directory(prefix)?;
         let found = match after {
             // A mark in the order of keys, not the key of an object: it is not checked as one.
-            Some(after) => self.store.list_with_offset(Some(&directory), &Location::from(after.as_str())),
-            None => self.store.list(Some(&directory)),
+            Some(after) => self.asking.list_with_offset(Some(&directory), &Location::from(after.as_str())),
+            None => self.asking.list(Some(&directory)),
         };
         let beyond = |key: &str| key.starts_with(prefix.as_str()) && after.is_none_or(|after| key > after.as_str());
         found

@@ -32,6 +32,7 @@ impl S3Objects {
         let store = PrefixStore::new(settings.client(bucket, Patience::Working)?, prefix.clone());
         let objects = Self {
             store: Arc::new(store),
+            asking: PrefixStore::new(settings.client(bucket, Patience::Asking)?, prefix.clone()),
             prober: settings.client(bucket, Patience::Probing)?,
             prefix,
             large_puts: Arc::new(Semaphore::new(LARGE_PUTS)),

@@ -41,11 +41,16 @@ impl Default for S3Settings {
     }
 }
 
+/// Time that a connection is kept for another request.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// How long a request may take, and how often it is tried.
 #[derive(Clone, Copy)]
 pub(super) enum Patience {
     /// For the data: a request may last as long as bytes move, and one that fails for now is tried again for a while.
     Working,
+    /// For what is small whatever the object: its facts, lists, deletions.
+    Asking,
     /// To see whether the store can be used.
     Probing,
 }
@@ -120,12 +125,15 @@ impl Patience {
     fn limits(self) -> (ClientOptions, RetryConfig) {
         let (connect, silence, retries, retry_for) = match self {
             Self::Working => (3, 30, 6, 20),
+            Self::Asking => (3, 8, 6, 20),
             Self::Probing => (2, 3, 1, 2),
         };
         let seconds = Duration::from_secs;
         let options = ClientOptions::new()
             .with_connect_timeout(seconds(connect))
             .with_read_timeout(seconds(silence))
+            // A connection that died while nobody used it is found out by the silence of a request alone.
+            .with_pool_idle_timeout(IDLE)
             // A large object takes as long as it takes, while its bytes move.
             .with_timeout_disabled();
         let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: seconds(3), base: 2.0 };
