@@ -134,3 +134,24 @@ pub struct CallContext {
     /// W3C trace id of the call: 32 lower-case hex digits.
     pub trace_id: String,
 }
+
+/// A collection as callers name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CollectionRef {
+    /// By id.
+    Id(CollectionId),
+    /// By name.
+    Name(String),
+}
+
+impl CollectionRef {
+    /// A UUID is an id, anything else a name; empty is the collection `default`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.parse() {
+            Ok(id) => Self::Id(id),
+            Err(_) if text.is_empty() => Self::Name(DEFAULT_NAME.to_owned()),
+            Err(_) => Self::Name(text.to_owned()),
+        }
+    }
+}

@@ -20,8 +20,8 @@ pub mod stages;
 
 use std::sync::Arc;
 
+pub use vectrion_core::tenancy::CollectionRef;
 use vectrion_core::{
-    ids::CollectionId,
     ports::{
         Answers, Cache, Catalog, ChatModel, Directory, DocumentParser, Embedder, Idempotency, Jobs, ObjectStore,
         Upkeep, Uploads, VectorIndex, Wakeups,
@@ -82,27 +82,6 @@ impl Ports {
     pub(crate) async fn wake(&self, stage: vectrion_core::job::Stage) {
         if let Err(error) = self.wakeups.notify(stage).await {
             tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot wake the workers");
-        }
-    }
-}
-
-/// A collection as callers name it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CollectionRef {
-    /// By id.
-    Id(CollectionId),
-    /// By name.
-    Name(String),
-}
-
-impl CollectionRef {
-    /// A UUID is an id, anything else a name; empty is the collection `default`.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        match text.parse() {
-            Ok(id) => Self::Id(id),
-            Err(_) if text.is_empty() => Self::Name(vectrion_core::tenancy::DEFAULT_NAME.to_owned()),
-            Err(_) => Self::Name(text.to_owned()),
         }
     }
 }

@@ -10,7 +10,7 @@ use vectrion_core::{
     ids::{CollectionId, KeyId, TenantId},
     page::{Page, PageRequest},
     ports::directory::{Directory, KeyRecord, NewApiKey},
-    tenancy::{ApiKey, Collection, Tenant},
+    tenancy::{ApiKey, Collection, CollectionRef, Tenant},
     time::Timestamp,
 };
 
@@ -55,6 +55,10 @@ impl Directory for Store {
         embedding_model: &str,
     ) -> Result<Collection> {
         self.unit(|| collections::create(self, tenant, id, name, description, embedding_model)).await
+    }
+
+    async fn collection_id(&self, tenant: TenantId, named: &CollectionRef) -> Result<Option<CollectionId>> {
+        self.unit(|| collections::id_of(self.reader(), tenant, named)).await
     }
 
     async fn collection(&self, tenant: TenantId, id: CollectionId) -> Result<Option<Collection>> {

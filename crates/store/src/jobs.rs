@@ -43,7 +43,7 @@ impl Jobs for Store {
     }
 
     async fn job_document(&self, lease: &Lease) -> Result<Option<Document>> {
-        self.unit(|| async { lease::document(&self.snapshot().await?, lease).await }).await
+        self.unit(|| lease::document(self.reader(), lease)).await
     }
 
     async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()> {

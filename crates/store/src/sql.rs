@@ -1,6 +1,7 @@
 //! Statements that entities cannot say well: joins, updates by expression, upserts.
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
+use uuid::Uuid;
 use vectrion_core::ids::TenantId;
 
 /// A statement with its values. Parameters are written `$1`, `$2`, … for both databases.
@@ -24,6 +25,15 @@ pub(crate) fn for_tenant<const N: usize>(tenant: TenantId, text: impl Into<Strin
     all.push(tenant.0.into());
     all.extend(values);
     Sql { text, values: all }
+}
+
+/// A change of one row of a tenant. `set` appends what is set; `before` goes before it, such as a `WITH`. The tenant is
+/// `$1`, the row's id `$2`.
+pub(crate) fn update_row(tenant: TenantId, before: &str, table: &str, id: Uuid, set: impl FnOnce(&mut Sql)) -> Sql {
+    let mut query = Sql { text: format!("{before}UPDATE {table} SET "), values: vec![tenant.0.into(), id.into()] };
+    set(&mut query);
+    query.push(" WHERE tenant_id = $1 AND id = $2");
+    query
 }
 
 /// A statement about the whole installation: claims, reaping, metrics, retention, tenants themselves. `values` are
@@ -58,6 +68,14 @@ impl Sql {
             self.push(", ").bind(value);
         }
         self.push(")")
+    }
+
+    /// Appends columns and their new values, for `SET`.
+    pub(crate) fn assign(&mut self, columns: Vec<(&str, Value)>) -> &mut Self {
+        for (column, value) in columns {
+            self.push(", ").push(column).push(" = ").bind(value);
+        }
+        self
     }
 
     /// Runs it and gives the number of rows changed.

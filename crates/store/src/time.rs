@@ -24,16 +24,28 @@ pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Outcome<i64> {
     Ok(now.ok_or_else(|| damaged("the clock gave no row"))?)
 }
 
-/// Makes this transaction the only one that changes documents of the tenant. Says whether there is such a tenant.
+/// Makes this transaction the only one that changes documents of the tenant. Gives the time from which on it is that, or
+/// none: there is no such tenant.
 ///
 /// On SQLite a writing transaction is alone in any case.
-pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<bool> {
-    let lock = match tx.get_database_backend() {
+pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {
+    let backend = tx.get_database_backend();
+    let lock = match backend {
         // Weaker than FOR UPDATE: rows that refer to the tenant can still be inserted by others.
         DbBackend::Postgres => " FOR NO KEY UPDATE",
         _ => "",
     };
-    let found: Option<i32> =
-        sql::for_tenant(tenant, format!("SELECT 1 FROM tenants WHERE id = $1{lock}"), []).scalar(tx).await?;
-    Ok(found.is_some())
+    Ok(sql::for_tenant(tenant, locked(backend, &format!("SELECT id FROM tenants WHERE id = $1{lock}"), "now"), [])
+        .scalar(tx)
+        .await?)
+}
+
+/// What a query that locks rows gives, and the current time, read when it has the locks. `columns` are of the query,
+/// which is `held`, or `now`.
+pub(crate) fn locked(backend: DbBackend, query: &str, columns: &str) -> String {
+    let now = now_expression(backend);
+    // Not in the same query: that would look at the clock before it waits for the locks.
+    format!(
+        "WITH held AS MATERIALIZED ({query}) SELECT {columns} FROM (SELECT held.*, {now} AS now FROM held) AS timed"
+    )
 }

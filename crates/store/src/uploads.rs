@@ -4,7 +4,7 @@ mod claims;
 
 use async_trait::async_trait;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, QueryFilter as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, FromQueryResult, QueryFilter as _,
 };
 use vectrion_core::{
     Error, ErrorKind, Result,
@@ -108,7 +108,7 @@ impl Uploads for Store {
 
 async fn advance(store: &Store, tenant: TenantId, id: UploadId, from: u64, to: u64, ttl_ms: i64) -> Outcome<()> {
     let tx = store.begin().await?;
-    let row = open(&tx, tenant, id).await?;
+    let Timed { row, now } = open(&tx, tenant, id).await?;
     let conflict = |message| Error::new(ErrorKind::Aborted, "UPLOAD_CONFLICT", message);
     if row.committed != size_column(from) {
         let message =
@@ -119,7 +119,6 @@ async fn advance(store: &Store, tenant: TenantId, id: UploadId, from: u64, to: u
     if row.claim_expire_time != 0 {
         return Err(conflict("the upload is being completed; complete it, or abort it").into());
     }
-    let now = time::now(&tx).await?;
     sql::for_tenant(
         tenant,
         "UPDATE uploads SET committed = $3, expire_time = $4 WHERE tenant_id = $1 AND id = $2",
@@ -131,11 +130,24 @@ async fn advance(store: &Store, tenant: TenantId, id: UploadId, from: u64, to: u
     Ok(())
 }
 
+/// An upload's row, and when it was read.
+#[derive(FromQueryResult)]
+pub(crate) struct Timed {
+    #[sea_orm(nested)]
+    pub(crate) row: uploads::Model,
+    pub(crate) now: i64,
+}
+
 /// An upload that can go on, locked until the transaction ends.
-pub(crate) async fn open(tx: &DatabaseTransaction, tenant: TenantId, id: UploadId) -> Outcome<uploads::Model> {
-    let row = uploads::for_tenant(tenant).filter(uploads::Column::Id.eq(id.0)).lock_exclusive().one(tx).await?;
-    let now = time::now(tx).await?;
-    Ok(row.filter(|row| row.expire_time > now).ok_or_else(|| {
+pub(crate) async fn open(tx: &DatabaseTransaction, tenant: TenantId, id: UploadId) -> Outcome<Timed> {
+    let backend = tx.get_database_backend();
+    let lock = match backend {
+        DbBackend::Postgres => " FOR UPDATE",
+        _ => "",
+    };
+    let row = format!("SELECT * FROM uploads WHERE tenant_id = $1 AND id = $2{lock}");
+    let found: Option<Timed> = sql::for_tenant(tenant, time::locked(backend, &row, "*"), [id.0.into()]).one(tx).await?;
+    Ok(found.filter(|found| found.row.expire_time > found.now).ok_or_else(|| {
         Error::not_found("UPLOAD_NOT_FOUND", "there is no such upload; it may have ended or expired: begin a new one")
     })?)
 }

@@ -6,7 +6,7 @@ use crate::{
     Result,
     ids::{CollectionId, KeyId, TenantId},
     page::{Page, PageRequest},
-    tenancy::{ApiKey, Collection, Role, Tenant},
+    tenancy::{ApiKey, Collection, CollectionRef, Role, Tenant},
     time::Timestamp,
 };
 
@@ -76,6 +76,9 @@ pub trait Directory: Send + Sync {
         description: &str,
         embedding_model: &str,
     ) -> Result<Collection>;
+
+    /// The id of a collection, if this tenant has it. Counts nothing.
+    async fn collection_id(&self, tenant: TenantId, named: &CollectionRef) -> Result<Option<CollectionId>>;
 
     /// A collection of this tenant, with its counts.
     async fn collection(&self, tenant: TenantId, id: CollectionId) -> Result<Option<Collection>>;

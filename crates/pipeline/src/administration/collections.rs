@@ -105,16 +105,24 @@ impl crate::Ports {
             CollectionRef::Id(id) => self.directory.collection(tenant, *id).await?,
             CollectionRef::Name(name) => self.directory.collection_by_name(tenant, name).await?,
         };
-        found.map(|collection| self.with_model(collection)).ok_or_else(|| {
-            let named = match collection {
-                CollectionRef::Id(id) => id.to_string(),
-                CollectionRef::Name(name) => name.clone(),
-            };
-            Error::not_found(
-                "COLLECTION_NOT_FOUND",
-                format!("there is no collection `{named}`; create it, or name another"),
-            )
-            .with_metadata("collection", named)
-        })
+        found.map(|collection| self.with_model(collection)).ok_or_else(|| missing(collection))
     }
+
+    /// The id of a collection of this tenant; its counts are not asked for. Missing as with [`Self::find_collection`].
+    pub(crate) async fn find_collection_id(
+        &self,
+        tenant: vectrion_core::ids::TenantId,
+        collection: &CollectionRef,
+    ) -> Result<CollectionId> {
+        self.directory.collection_id(tenant, collection).await?.ok_or_else(|| missing(collection))
+    }
+}
+
+fn missing(collection: &CollectionRef) -> Error {
+    let named = match collection {
+        CollectionRef::Id(id) => id.to_string(),
+        CollectionRef::Name(name) => name.clone(),
+    };
+    Error::not_found("COLLECTION_NOT_FOUND", format!("there is no collection `{named}`; create it, or name another"))
+        .with_metadata("collection", named)
 }

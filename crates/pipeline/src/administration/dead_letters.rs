@@ -151,7 +151,7 @@ impl Administration {
         filter: DeadLetterFilter,
     ) -> Result<DeadLetterFilter> {
         let Some(collection) = collection else { return Ok(filter) };
-        let found = self.ports.find_collection(tenant, collection).await?;
-        Ok(DeadLetterFilter { collection: Some(found.id), ..filter })
+        let found = self.ports.find_collection_id(tenant, collection).await?;
+        Ok(DeadLetterFilter { collection: Some(found), ..filter })
     }
 }

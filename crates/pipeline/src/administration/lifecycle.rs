@@ -68,6 +68,6 @@ impl Administration {
         collection: &CollectionRef,
     ) -> Result<(TenantId, CollectionId)> {
         let tenant = self.resolve_tenant(context, tenant).await?;
-        Ok((tenant, self.ports.find_collection(tenant, collection).await?.id))
+        Ok((tenant, self.ports.find_collection_id(tenant, collection).await?))
     }
 }

@@ -47,7 +47,7 @@ impl Administration {
                 let tenant = self.resolve_tenant(context, tenant).await?;
                 match collection {
                     Some(collection) => {
-                        ReconcileScope::Collection(tenant, self.ports.find_collection(tenant, collection).await?.id)
+                        ReconcileScope::Collection(tenant, self.ports.find_collection_id(tenant, collection).await?)
                     }
                     None => ReconcileScope::Tenant(tenant),
                 }

@@ -154,8 +154,8 @@ impl Ingestion {
         filter: DocumentFilter,
     ) -> Result<DocumentFilter> {
         let Some(collection) = collection else { return Ok(filter) };
-        let found = self.ports.find_collection(context.principal.tenant, collection).await?;
-        Ok(DocumentFilter { collection: Some(found.id), ..filter })
+        let found = self.ports.find_collection_id(context.principal.tenant, collection).await?;
+        Ok(DocumentFilter { collection: Some(found), ..filter })
     }
 
     async fn view_page(&self, context: &CallContext, documents: Page<Document>) -> Result<Page<DocumentView>> {

@@ -55,7 +55,7 @@ impl Ingestion {
     /// Checks what is known before the bytes, and writes the row by which they can be found.
     pub(super) async fn begin(&self, context: &CallContext, spec: UploadSpec, one_call: bool) -> Result<Upload> {
         let tenant = context.principal.tenant;
-        let collection = self.ports.find_collection(tenant, &spec.collection).await?.id;
+        let collection = self.ports.find_collection_id(tenant, &spec.collection).await?;
         if spec.size == Some(0) {
             return Err(Error::invalid("EMPTY_FILE", "the file is empty; there is nothing to index"));
         }

@@ -1,42 +1,46 @@
 //! Admission: what an upload becomes.
 
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _, QueryOrder as _};
+use sea_orm::DatabaseTransaction;
 use vectrion_core::{
     Error,
-    document::DocumentState,
+    document::{Document, DocumentState},
     ids::DocumentId,
     job::JobPayload,
     metadata::Metadata,
     ports::catalog::{Admission, Admitted},
 };
 
-use super::{change, metadata, view};
+use super::{
+    change, metadata,
+    view::{self, View},
+};
 use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
     outbox::Announcer,
     rows::{document_versions, documents, size_column},
-    sql, time, uploads,
+    sql::{self, Sql},
+    time, uploads,
 };
 
 pub(super) async fn admit(store: &Store, admission: &Admission) -> Outcome<Admitted> {
     let tx = store.begin().await?;
-    let admitted = decide(&tx, admission, store.announcer()).await?;
+    let (admitted, now) = decide(&tx, admission, store.announcer()).await?;
     if admission.claim != 0 {
         uploads::note_completed(&tx, admission, &admitted).await?;
     }
     if admitted.is_new() {
         uploads::remove(&tx, admission.tenant, admission.upload).await?;
     } else {
-        let now = time::now(&tx).await?;
         uploads::expire(&tx, admission.tenant, admission.upload, now).await?;
     }
     tx.commit().await?;
     Ok(admitted)
 }
 
-async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Announcer) -> Outcome<Admitted> {
+/// What the upload becomes, and when that was decided.
+async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Announcer) -> Outcome<(Admitted, i64)> {
     let (tenant, collection) = (admission.tenant, admission.header.collection);
     // Holding the tenant makes two calls at once come one after the other.
     time::lock_tenant(tx, tenant).await?;
@@ -47,40 +51,45 @@ async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Anno
     if found.is_none() {
         return Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into());
     }
-    let upload = uploads::open(tx, tenant, admission.upload).await?;
+    let uploads::Timed { row: upload, now } = uploads::open(tx, tenant, admission.upload).await?;
     uploads::require_claim(&upload, admission.claim)?;
-    let now = time::now(tx).await?;
 
-    let of_collection = || {
-        documents::for_tenant(tenant)
-            .filter(documents::Column::CollectionId.eq(collection.0))
-            .filter(documents::Column::Deleting.eq(false))
-    };
-    let known =
-        of_collection().filter(documents::Column::ExternalId.eq(admission.header.external_id.as_str())).one(tx).await?;
-    if let Some(row) = known {
+    let (named, same_bytes): (Vec<_>, Vec<_>) = known(admission)
+        .all::<documents::Model, _>(tx)
+        .await?
+        .into_iter()
+        .partition(|row| row.external_id == admission.header.external_id.as_str());
+    let admitted = if let Some(row) = named.into_iter().next() {
         let id = DocumentId(row.id);
-        return if row.newest_sha256 == admission.sha256 {
+        if row.newest_sha256 == admission.sha256 {
             give_metadata(tx, admission, &row, now).await?;
-            Ok(Admitted::Unchanged(view::require(tx, tenant, id).await?))
+            Admitted::Unchanged(view::require(tx, tenant, id).await?)
         } else {
             add_version(tx, admission, &row, now, announcer).await?;
-            Ok(Admitted::NewVersion(view::require(tx, tenant, id).await?))
-        };
-    }
-    if !admission.header.allow_duplicate {
-        let same_bytes = of_collection()
-            .filter(documents::Column::NewestSha256.eq(admission.sha256.to_vec()))
-            .order_by_asc(documents::Column::CreateTime)
-            .order_by_asc(documents::Column::Id)
-            .one(tx)
-            .await?;
-        if let Some(row) = same_bytes {
-            return Ok(Admitted::Duplicate(view::require(tx, tenant, DocumentId(row.id)).await?));
+            Admitted::NewVersion(view::require(tx, tenant, id).await?)
         }
+    } else if let Some(row) = same_bytes.into_iter().next() {
+        Admitted::Duplicate(view::require(tx, tenant, DocumentId(row.id)).await?)
+    } else {
+        Admitted::Created(create(tx, admission, now, announcer).await?)
+    };
+    Ok((admitted, now))
+}
+
+/// The document of the same name, and the oldest one of the same bytes unless there may be others.
+fn known(admission: &Admission) -> Sql {
+    const OF_COLLECTION: &str =
+        "SELECT * FROM documents WHERE tenant_id = $1 AND collection_id = $2 AND deleting = FALSE";
+    let mut query = sql::for_tenant(
+        admission.tenant,
+        format!("{OF_COLLECTION} AND external_id = $3"),
+        [admission.header.collection.0.into(), admission.header.external_id.as_str().into()],
+    );
+    if !admission.header.allow_duplicate {
+        query.push(&format!(" UNION ALL SELECT * FROM ({OF_COLLECTION} AND newest_sha256 = "));
+        query.bind(admission.sha256.to_vec()).push(" ORDER BY create_time, id LIMIT 1) AS same_bytes");
     }
-    create(tx, admission, now, announcer).await?;
-    Ok(Admitted::Created(view::require(tx, tenant, admission.document).await?))
+    query
 }
 
 /// New metadata for a document whose bytes stay.
@@ -100,7 +109,7 @@ async fn give_metadata(
     Ok(())
 }
 
-async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, announcer: Announcer) -> Outcome<()> {
+async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, announcer: Announcer) -> Outcome<Document> {
     let tenant = admission.tenant;
     let row = documents::Model {
         id: admission.document.0,
@@ -121,12 +130,16 @@ async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, annou
         update_time: now,
         revision: change::next_revision(tx, tenant).await?,
     };
+    let version = version_row(admission, admission.document, 1, now);
+    let mut document = View::new(row.clone(), version.clone()).into_newest()?;
     documents::insert(tx, row).await?;
-    document_versions::insert(tx, version_row(admission, admission.document, 1, now)).await?;
+    document_versions::insert(tx, version).await?;
     if let Some(given) = admission.header.metadata.as_ref().filter(|given| !given.is_empty()) {
         metadata::write(tx, tenant, admission.document, given).await?;
+        document.metadata = given.clone();
     }
-    queue_processing(tx, admission, admission.document, now, announcer).await
+    queue_processing(tx, admission, admission.document, now, announcer).await?;
+    Ok(document)
 }
 
 async fn add_version(

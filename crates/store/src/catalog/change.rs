@@ -1,6 +1,6 @@
 //! Changes of documents: revisions, and the states of versions.
 
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, QueryFilter as _, Value};
 use vectrion_core::{
     document::{DocumentState, Failure as DocumentFailure},
     ids::{DocumentId, TenantId, VersionId},
@@ -10,7 +10,7 @@ use super::view;
 use crate::{
     failure::{Outcome, damaged},
     rows::documents,
-    sql,
+    sql::{self, Sql},
 };
 
 /// The row of a document. Whoever decides by it holds the lock of its tenant.
@@ -69,19 +69,52 @@ pub(crate) async fn next_revision(tx: &DatabaseTransaction, tenant: TenantId) ->
 
 /// Notes that a document has changed: its revision and time of change.
 pub(crate) async fn touch(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId, now: i64) -> Outcome<()> {
-    let revision = next_revision(tx, tenant).await?;
-    sql::for_tenant(
-        tenant,
-        "UPDATE documents SET revision = $3, update_time = $4 WHERE tenant_id = $1 AND id = $2",
-        [id.0.into(), revision.into(), now.into()],
-    )
-    .execute(tx)
-    .await?;
+    revise(tx, tenant, id, now, |_set| ()).await
+}
+
+/// Changes a document's row, with its next revision and time of change; `set` appends what else is set.
+async fn revise(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    id: DocumentId,
+    now: i64,
+    set: impl FnOnce(&mut Sql),
+) -> Outcome<()> {
+    let (before, revision) = match tx.get_database_backend() {
+        // What `next_revision` does, without another way to the server and back.
+        DbBackend::Postgres => (
+            "WITH revised AS (UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING revision) ",
+            "(SELECT revision FROM revised)".to_owned(),
+        ),
+        _ => ("", next_revision(tx, tenant).await?.to_string()),
+    };
+    let query = sql::update_row(tenant, before, "documents", id.0, |query| {
+        query.push("revision = ").push(&revision).push(", update_time = ").bind(now);
+        set(query);
+    });
+    query.execute(tx).await?;
     Ok(())
 }
 
+/// What becomes of a version.
+pub(crate) struct Step<'a> {
+    pub(crate) state: DocumentState,
+    /// Belongs to the state `failed`; every other state clears it.
+    pub(crate) failure: Option<&'a DocumentFailure>,
+    /// More columns of the version that are set.
+    pub(crate) version: Vec<(&'static str, Value)>,
+    /// Columns of its document that are set.
+    pub(crate) document: Vec<(&'static str, Value)>,
+}
+
+impl Step<'_> {
+    /// To this state, and nothing else.
+    pub(crate) fn to(state: DocumentState) -> Self {
+        Self { state, failure: None, version: Vec::new(), document: Vec::new() }
+    }
+}
+
 /// Moves a version to a state, and its document too if it is the newest version and the document is not being deleted.
-/// A failure belongs to the state `failed`; every other state clears it. A change of the document.
 pub(crate) async fn set_version_state(
     tx: &DatabaseTransaction,
     tenant: TenantId,
@@ -91,55 +124,31 @@ pub(crate) async fn set_version_state(
     failure: Option<&DocumentFailure>,
     now: i64,
 ) -> Outcome<()> {
-    move_version(tx, tenant, document, version, state, failure, "", now).await
+    move_version(tx, tenant, document, version, Step { failure, ..Step::to(state) }, now).await
 }
 
-/// The same without a failure; `also` are more columns of the version that are set, such as `pages_done = 0`.
-pub(crate) async fn advance_version(
+/// Takes a step with a version, and with its document if it is the newest version and the document is not being deleted.
+/// A change of the document.
+pub(crate) async fn move_version(
     tx: &DatabaseTransaction,
     tenant: TenantId,
     document: DocumentId,
     version: VersionId,
-    state: DocumentState,
-    also: &str,
+    step: Step<'_>,
     now: i64,
 ) -> Outcome<()> {
-    move_version(tx, tenant, document, version, state, None, &format!(", {also}"), now).await
-}
-
-#[expect(clippy::too_many_arguments, reason = "those of the two functions before it")]
-async fn move_version(
-    tx: &DatabaseTransaction,
-    tenant: TenantId,
-    document: DocumentId,
-    version: VersionId,
-    state: DocumentState,
-    failure: Option<&DocumentFailure>,
-    also: &str,
-    now: i64,
-) -> Outcome<()> {
-    let failure = failure.map(serde_json::to_string).transpose()?;
-    sql::for_tenant(
-        tenant,
-        format!(
-            "UPDATE document_versions SET state = $3, failure = $4, update_time = $5{also}
-                WHERE tenant_id = $1 AND id = $2"
-        ),
-        [version.0.into(), state.as_str().into(), failure.into(), now.into()],
-    )
-    .execute(tx)
-    .await?;
-    let revision = next_revision(tx, tenant).await?;
-    sql::for_tenant(
-        tenant,
-        "UPDATE documents SET revision = $5, update_time = $6,
-            state = CASE WHEN newest_version_id = $3 AND deleting = FALSE THEN $4 ELSE state END
-            WHERE tenant_id = $1 AND id = $2",
-        [document.0.into(), version.0.into(), state.as_str().into(), revision.into(), now.into()],
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    let failure = step.failure.map(serde_json::to_string).transpose()?;
+    let state = step.state.as_str();
+    let query = sql::update_row(tenant, "", "document_versions", version.0, |query| {
+        query.push("state = ").bind(state).push(", failure = ").bind(failure).push(", update_time = ").bind(now);
+        query.assign(step.version);
+    });
+    query.execute(tx).await?;
+    revise(tx, tenant, document, now, |set| {
+        set.push(", state = CASE WHEN newest_version_id = ").bind(version.0);
+        set.push(" AND deleting = FALSE THEN ").bind(state).push(" ELSE state END").assign(step.document);
+    })
+    .await
 }
 
 /// Sets the state of a document that is being deleted: `deleting`, or `failed` with the reason why its deletion was given

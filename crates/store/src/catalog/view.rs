@@ -11,7 +11,7 @@ use vectrion_core::{
 
 use crate::{
     failure::{Outcome, damaged},
-    rows::{number, size},
+    rows::{document_versions, documents, number, size},
     sql::{self, Sql},
 };
 
@@ -112,18 +112,6 @@ pub(crate) async fn version<C: ConnectionTrait>(
     query.one::<View, _>(connection).await?.map(View::into_version).transpose()
 }
 
-/// A document through the version of this id.
-pub(crate) async fn version_by_id<C: ConnectionTrait>(
-    connection: &C,
-    tenant: TenantId,
-    id: DocumentId,
-    version: VersionId,
-) -> Outcome<Option<Document>> {
-    let mut query = versions_of(tenant);
-    query.push(" AND d.id = ").bind(id.0).push(" AND v.id = ").bind(version.0);
-    query.one::<View, _>(connection).await?.map(View::into_version).transpose()
-}
-
 /// There is no such document.
 pub(crate) fn missing() -> Error {
     Error::not_found("DOCUMENT_NOT_FOUND", "there is no such document")
@@ -136,6 +124,41 @@ pub(crate) fn state_of(name: &str) -> Outcome<DocumentState> {
 }
 
 impl View {
+    /// A document and its version as they are written.
+    pub(crate) fn new(document: documents::Model, version: document_versions::Model) -> Self {
+        Self {
+            id: document.id,
+            tenant_id: document.tenant_id,
+            collection_id: document.collection_id,
+            external_id: document.external_id,
+            indexed_version: document.indexed_version,
+            document_state: document.state,
+            deleting: document.deleting,
+            metadata: document.metadata,
+            revision: document.revision,
+            document_create_time: document.create_time,
+            document_update_time: document.update_time,
+            version_id: version.id,
+            number: version.number,
+            filename: version.filename,
+            title: version.title,
+            content_type: version.content_type,
+            size: version.size,
+            sha256: version.sha256,
+            state: version.state,
+            pages_total: version.pages_total,
+            pages_done: version.pages_done,
+            chunks_total: version.chunks_total,
+            chunks_done: version.chunks_done,
+            page_count: version.page_count,
+            chunk_count: version.chunk_count,
+            failure: version.failure,
+            warnings: version.warnings,
+            create_time: version.create_time,
+            update_time: version.update_time,
+        }
+    }
+
     /// The document, with the times of the document.
     pub(crate) fn into_newest(self) -> Outcome<Document> {
         let times = (self.document_create_time, self.document_update_time);

@@ -6,7 +6,7 @@ use vectrion_core::{
     Error,
     ids::{CollectionId, TenantId},
     page::{Page, PageRequest},
-    tenancy::Collection,
+    tenancy::{Collection, CollectionRef},
     time::Timestamp,
 };
 
@@ -49,10 +49,7 @@ pub(super) async fn create(
     embedding_model: &str,
 ) -> Outcome<Collection> {
     let tx = store.begin().await?;
-    if !time::lock_tenant(&tx, tenant).await? {
-        return Err(tenants::missing().into());
-    }
-    let now = time::now(&tx).await?;
+    let Some(now) = time::lock_tenant(&tx, tenant).await? else { return Err(tenants::missing().into()) };
     let row = collections::Model {
         id: id.0,
         tenant_id: tenant.0,
@@ -66,6 +63,21 @@ pub(super) async fn create(
     let collection = by_id(&tx, tenant, id).await?.ok_or_else(missing)?;
     tx.commit().await?;
     Ok(collection)
+}
+
+/// The id of a collection that is there.
+pub(super) async fn id_of<C: ConnectionTrait>(
+    connection: &C,
+    tenant: TenantId,
+    named: &CollectionRef,
+) -> Outcome<Option<CollectionId>> {
+    let mut query = sql::for_tenant(tenant, "SELECT id FROM collections WHERE tenant_id = $1", []);
+    match named {
+        CollectionRef::Id(id) => query.push(" AND id = ").bind(id.0),
+        CollectionRef::Name(name) => query.push(" AND name = ").bind(name.as_str()),
+    };
+    let id: Option<Uuid> = query.scalar(connection).await?;
+    Ok(id.map(CollectionId))
 }
 
 pub(super) async fn by_id<C: ConnectionTrait>(

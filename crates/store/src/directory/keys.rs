@@ -24,9 +24,7 @@ const USE_RESOLUTION_MS: i64 = 60_000;
 
 pub(super) async fn create(store: &Store, key: NewApiKey) -> Outcome<ApiKey> {
     let tx = store.begin().await?;
-    if !time::lock_tenant(&tx, key.tenant).await? {
-        return Err(tenants::missing().into());
-    }
+    let Some(now) = time::lock_tenant(&tx, key.tenant).await? else { return Err(tenants::missing().into()) };
     let row = api_keys::Model {
         id: key.id.0,
         tenant_id: key.tenant.0,
@@ -34,7 +32,7 @@ pub(super) async fn create(store: &Store, key: NewApiKey) -> Outcome<ApiKey> {
         role: key.role.as_str().to_owned(),
         prefix: key.prefix,
         hash: key.hash.to_vec(),
-        create_time: time::now(&tx).await?,
+        create_time: now,
         expire_time: key.expire_time.map(|time| time.0),
         revoke_time: None,
         last_use_time: None,

@@ -88,7 +88,7 @@ pub(super) async fn rename(store: &Store, id: TenantId, name: &str) -> Outcome<T
 
 pub(super) async fn delete(store: &Store, id: TenantId) -> Outcome<()> {
     let tx = store.begin().await?;
-    if !time::lock_tenant(&tx, id).await? {
+    if time::lock_tenant(&tx, id).await?.is_none() {
         return Err(missing().into());
     }
     if documents::for_tenant(id).count(&tx).await? > 0 {

@@ -9,7 +9,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, FromQueryResult};
 use uuid::Uuid;
 use vectrion_core::{
     document::DocumentState,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Store,
-    catalog::change,
+    catalog::change::{self, Step},
     failure::Outcome,
     rows::{documents, jobs},
     sql::{self, Sql},
@@ -44,13 +44,14 @@ pub(super) async fn claim(
     lease_for: Duration,
 ) -> Outcome<Option<Lease>> {
     // Without anything to do, which is the rule, no transaction is opened.
-    if stages.is_empty() || !is_any_ready(store.reader(), stages).await? {
+    if stages.is_empty() {
         return Ok(None);
     }
+    let Some(now) = any_ready(store.backend(), stages).scalar(store.reader()).await? else { return Ok(None) };
     let (mut tries, mut unknown, mut lease) = (0, Vec::new(), None);
     while tries < TRIES && unknown.len() < UNKNOWN {
         let tx = store.begin().await?;
-        let Some(candidate) = candidate(&tx, stages, &unknown).await? else { break };
+        let Some(candidate) = candidate(&tx, stages, &unknown, now).await? else { break };
         let id = candidate.id;
         match take(store, &tx, candidate, worker, lease_for).await? {
             Taken::Lease(taken) => {
@@ -78,15 +79,11 @@ pub(super) async fn claim(
     Ok(lease)
 }
 
-async fn is_any_ready<C: ConnectionTrait>(connection: &C, stages: &[Stage]) -> Outcome<bool> {
-    let found: Option<i32> = any_ready(connection.get_database_backend(), stages).scalar(connection).await?;
-    Ok(found.is_some())
-}
-
+/// The time, if a job is ready.
 pub(crate) fn any_ready(backend: DbBackend, stages: &[Stage]) -> Sql {
     // As a subquery: PostgreSQL looks nothing up by a value that may change from row to row.
     let now = format!("(SELECT {})", time::now_expression(backend));
-    let mut query = sql::across_tenants("SELECT 1 WHERE FALSE", []);
+    let mut query = sql::across_tenants(format!("SELECT {now} WHERE FALSE"), []);
     for stage in stages {
         query.push(" OR EXISTS (SELECT 1 FROM jobs j WHERE j.state = 'pending' AND j.stage = ").bind(stage.as_str());
         query.push(" AND j.run_time <= ").push(&now).push(")");
@@ -146,17 +143,14 @@ fn add_stages(query: &mut Sql, stages: &[Stage]) {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Candidate {
-    id: Uuid,
-    tenant_id: Uuid,
-    run_time: i64,
-}
-
-/// The fairest ready job whose document nobody works on. On PostgreSQL its row is locked, and rows that others have
-/// locked are passed over.
-async fn candidate(tx: &DatabaseTransaction, stages: &[Stage], unknown: &[Uuid]) -> Outcome<Option<Candidate>> {
-    let now = time::now(tx).await?;
+/// The fairest job that was ready at a time and whose document nobody works on. On PostgreSQL its row is locked, and rows
+/// that others have locked are passed over.
+async fn candidate(
+    tx: &DatabaseTransaction,
+    stages: &[Stage],
+    unknown: &[Uuid],
+    now: i64,
+) -> Outcome<Option<jobs::Model>> {
     let tenants: Vec<Uuid> = front(stages, now).scalars(tx).await?;
     if let Some(found) = oldest_of(tx, tenants, stages, unknown, now).await? {
         return Ok(Some(found));
@@ -172,14 +166,14 @@ async fn oldest_of(
     stages: &[Stage],
     unknown: &[Uuid],
     now: i64,
-) -> Outcome<Option<Candidate>> {
+) -> Outcome<Option<jobs::Model>> {
     let mut seen = HashSet::new();
     for tenant in tenants {
         if !seen.insert(tenant) {
             continue;
         }
         let query = oldest(tx.get_database_backend(), TenantId(tenant), stages, unknown, now);
-        let candidates: Vec<Candidate> = query.all(tx).await?;
+        let candidates: Vec<jobs::Model> = query.all(tx).await?;
         let oldest = candidates.into_iter().min_by_key(|candidate| (candidate.run_time, candidate.id));
         if oldest.is_some() {
             return Ok(oldest);
@@ -199,7 +193,7 @@ pub(crate) fn oldest(backend: DbBackend, tenant: TenantId, stages: &[Stage], unk
         query.push(if i == 0 { "" } else { " UNION ALL " });
         query
             .push(
-                "SELECT * FROM (SELECT j.id, j.tenant_id, j.run_time FROM jobs j
+                "SELECT * FROM (SELECT j.* FROM jobs j
                     WHERE j.state = 'pending' AND j.stage = ",
             )
             .bind(stage.as_str())
@@ -231,34 +225,39 @@ enum Taken {
     Unknown,
 }
 
+/// A document, and whether somebody works on it.
+#[derive(FromQueryResult)]
+struct Known {
+    #[sea_orm(nested)]
+    document: documents::Model,
+    busy: bool,
+}
+
 async fn take(
     store: &Store,
     tx: &DatabaseTransaction,
-    candidate: Candidate,
+    row: jobs::Model,
     worker: &WorkerId,
     lease_for: Duration,
 ) -> Outcome<Taken> {
-    let (tenant, id) = (TenantId(candidate.tenant_id), JobId(candidate.id));
-    // From here on nothing about the tenant's documents changes; what was seen before is looked at again.
-    time::lock_tenant(tx, tenant).await?;
-    let now = time::now(tx).await?;
-    let Some(row) = lease::row(tx, tenant, id).await? else { return Ok(Taken::Busy) };
-    let document = DocumentId(row.document_id);
-    let busy: Option<i32> = sql::for_tenant(
+    let (tenant, id, document) = (TenantId(row.tenant_id), JobId(row.id), DocumentId(row.document_id));
+    // From here on nothing about the tenant's documents changes; nothing about the job did since it was found.
+    let Some(now) = time::lock_tenant(tx, tenant).await? else { return Ok(Taken::Busy) };
+    let known: Option<Known> = sql::for_tenant(
         tenant,
-        "SELECT 1 FROM jobs WHERE tenant_id = $1 AND state = 'running' AND document_id = $2 AND lease_expire_time > $3
-            LIMIT 1",
+        "SELECT d.*, EXISTS (SELECT 1 FROM jobs r WHERE r.tenant_id = $1 AND r.state = 'running' AND r.document_id = $2
+                AND r.lease_expire_time > $3) AS busy
+            FROM documents d WHERE d.tenant_id = $1 AND d.id = $2",
         [document.0.into(), now.into()],
     )
-    .scalar(tx)
+    .one(tx)
     .await?;
-    if busy.is_some() || row.state != "pending" {
+    if known.as_ref().is_some_and(|known| known.busy) {
         return Ok(Taken::Busy);
     }
     let Ok(payload) = serde_json::from_str::<JobPayload>(&row.payload) else { return Ok(Taken::Unknown) };
     let deletes_document = payload == JobPayload::DeleteDocumentV1 {};
-    let known = change::document_row(tx, tenant, document).await?;
-    let Some(known) = known.filter(|known| known.deleting == deletes_document) else {
+    let Some(known) = known.map(|known| known.document).filter(|known| known.deleting == deletes_document) else {
         lease::end(tx, &row, JobState::Cancelled, None, now).await?;
         return Ok(Taken::CalledOff);
     };
@@ -301,15 +300,17 @@ async fn take(
     Ok(Taken::Lease(Box::new(Lease { job: queue::job_of(claimed)?, token })))
 }
 
-/// Whether a version whose chunks were to be removed is being worked on again, or was indexed since: its next try put new
-/// ones in their place.
+/// Whether a version that was to be removed, or its chunks, is being worked on again, or was indexed since: its next try put
+/// new ones in their place.
 async fn is_overtaken(
     tx: &DatabaseTransaction,
     tenant: TenantId,
     document: &documents::Model,
     payload: &JobPayload,
 ) -> Outcome<bool> {
-    let JobPayload::DeleteVersionV1 { version_id } = payload else { return Ok(false) };
+    let (JobPayload::DeleteVersionV1 { version_id } | JobPayload::PurgeVersionV1 { version_id }) = payload else {
+        return Ok(false);
+    };
     if document.indexed_version_id == Some(version_id.0) {
         return Ok(true);
     }
@@ -325,14 +326,15 @@ async fn move_on(
     payload: &JobPayload,
     now: i64,
 ) -> Outcome<()> {
-    let (version, state, progress) = match payload {
+    let (version, state, begun): (_, _, &[&'static str]) = match payload {
         JobPayload::ProcessV1 { version_id } => {
-            (*version_id, DocumentState::Processing, "pages_total = 0, pages_done = 0")
+            (*version_id, DocumentState::Processing, &["pages_total", "pages_done"])
         }
-        JobPayload::EmbedV1 { version_id } => (*version_id, DocumentState::Embedding, "chunks_done = 0"),
+        JobPayload::EmbedV1 { version_id } => (*version_id, DocumentState::Embedding, &["chunks_done"]),
         JobPayload::DeleteVersionV1 { .. } | JobPayload::PurgeVersionV1 { .. } | JobPayload::DeleteDocumentV1 {} => {
             return Ok(());
         }
     };
-    change::advance_version(tx, tenant, document, version, state, progress, now).await
+    let progress = begun.iter().map(|column| (*column, 0.into())).collect();
+    change::move_version(tx, tenant, document, version, Step { version: progress, ..Step::to(state) }, now).await
 }

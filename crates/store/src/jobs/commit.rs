@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     Store,
-    catalog::{change, chunk_rows},
+    catalog::{
+        change::{self, Step},
+        chunk_rows,
+    },
     failure::{Outcome, damaged},
     rows::{chunks, column, document_versions, documents, number, pages},
     sql,
@@ -43,22 +46,21 @@ pub(super) async fn processing(
     if held.document(&tx).await?.is_none() {
         return Err(lease::call_off(tx, &held).await?.into());
     }
-    sql::for_tenant(
-        held.tenant,
-        "UPDATE document_versions SET title = $3, warnings = $4, page_count = $5, pages_total = $5, pages_done = $5,
-            chunk_count = $6, chunks_total = $6, chunks_done = 0 WHERE tenant_id = $1 AND id = $2",
-        [
-            version_id.0.into(),
-            processed.title.into(),
-            serde_json::to_string(&processed.warnings)?.into(),
-            column(page_count).into(),
-            column(chunk_count).into(),
+    let (pages, chunks) = (column(page_count), column(chunk_count));
+    let step = Step {
+        version: vec![
+            ("title", processed.title.into()),
+            ("warnings", serde_json::to_string(&processed.warnings)?.into()),
+            ("page_count", pages.into()),
+            ("pages_total", pages.into()),
+            ("pages_done", pages.into()),
+            ("chunk_count", chunks.into()),
+            ("chunks_total", chunks.into()),
+            ("chunks_done", 0.into()),
         ],
-    )
-    .execute(&tx)
-    .await?;
-    change::set_version_state(&tx, held.tenant, held.document, version_id, DocumentState::Processed, None, held.now)
-        .await?;
+        ..Step::to(DocumentState::Processed)
+    };
+    change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     queue(&tx, &held, JobPayload::EmbedV1 { version_id }, next_attempts).await?;
     tx.commit().await?;
@@ -73,8 +75,19 @@ async fn replace_contents(
     new_chunks: Vec<Chunk>,
 ) -> Outcome<()> {
     let tenant = held.tenant;
-    chunks::delete_for_tenant(tenant).filter(chunks::Column::VersionId.eq(version.0)).exec(tx).await?;
-    pages::delete_for_tenant(tenant).filter(pages::Column::VersionId.eq(version.0)).exec(tx).await?;
+    // What an earlier try, or the processing before a retry, has committed.
+    let before: Option<bool> = sql::for_tenant(
+        tenant,
+        "SELECT EXISTS (SELECT 1 FROM chunks WHERE tenant_id = $1 AND version_id = $2)
+            OR EXISTS (SELECT 1 FROM pages WHERE tenant_id = $1 AND version_id = $2)",
+        [version.0.into()],
+    )
+    .scalar(tx)
+    .await?;
+    if before.unwrap_or(true) {
+        chunks::delete_for_tenant(tenant).filter(chunks::Column::VersionId.eq(version.0)).exec(tx).await?;
+        pages::delete_for_tenant(tenant).filter(pages::Column::VersionId.eq(version.0)).exec(tx).await?;
+    }
     let rows = new_pages
         .iter()
         .map(|page| pages::Model {
@@ -108,36 +121,41 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
         .one(&tx)
         .await?
         .ok_or_else(|| damaged("a job's version is missing"))?;
-    for version_id in show(&tx, &held, &document, &version).await? {
+    let is_superseded = document.indexed_version.is_some_and(|indexed| indexed > version.number);
+    let hidden = if is_superseded { vec![version_id] } else { hidden_by(&tx, &held, &document, &version).await? };
+    for version_id in hidden {
         queue(&tx, &held, JobPayload::DeleteVersionV1 { version_id }, number(held.row.max_attempts)).await?;
     }
-    let all = "chunks_total = chunk_count, chunks_done = chunk_count";
-    let indexed = DocumentState::Indexed;
-    change::advance_version(&tx, held.tenant, held.document, version_id, indexed, all, held.now).await?;
+    let chunks = version.chunk_count;
+    let mut step = Step {
+        version: vec![("chunks_total", chunks.into()), ("chunks_done", chunks.into())],
+        ..Step::to(DocumentState::Indexed)
+    };
+    if !is_superseded {
+        // From the commit on, searches see it.
+        step.document = vec![
+            ("indexed_version_id", version.id.into()),
+            ("indexed_version", version.number.into()),
+            ("indexed_chunks", i64::from(chunks).into()),
+        ];
+    }
+    change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Lets searches see the version, unless they see a higher one already. Gives the versions whose chunks nobody will see any
-/// more: the one that it replaces, and lower ones that failed half-way and that nothing else would remove; or else itself.
-async fn show(
+/// The versions whose chunks nobody will see any more when searches see this one: the one that it replaces, and lower ones
+/// that failed half-way and that nothing else would remove.
+async fn hidden_by(
     tx: &DatabaseTransaction,
     held: &Held,
     document: &documents::Model,
     version: &document_versions::Model,
 ) -> Outcome<Vec<VersionId>> {
-    if document.indexed_version.is_some_and(|indexed| indexed > version.number) {
-        return Ok(vec![VersionId(version.id)]);
+    if version.number == 1 {
+        return Ok(Vec::new());
     }
-    sql::for_tenant(
-        held.tenant,
-        "UPDATE documents SET indexed_version_id = $3, indexed_version = $4, indexed_chunks = $5
-            WHERE tenant_id = $1 AND id = $2",
-        [document.id.into(), version.id.into(), version.number.into(), i64::from(version.chunk_count).into()],
-    )
-    .execute(tx)
-    .await?;
     let mut hidden: Vec<Uuid> = sql::for_tenant(
         held.tenant,
         "SELECT id FROM document_versions WHERE tenant_id = $1 AND document_id = $2 AND number < $3 AND state = $4

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, FromQueryResult, QueryFilter as _, QuerySelect as _,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, QueryFilter as _};
 use vectrion_core::{
     Error, ErrorKind,
     document::{Document, Progress},
@@ -15,7 +13,10 @@ use vectrion_core::{
 use super::{ending, history, millis};
 use crate::{
     Store,
-    catalog::{change, view},
+    catalog::{
+        change,
+        view::{self, View},
+    },
     failure::Outcome,
     outbox::Announcer,
     rows::{column, documents, jobs},
@@ -32,16 +33,25 @@ pub(crate) struct Held {
     pub(crate) announcer: Announcer,
 }
 
+/// A job's row, and when it was read.
+#[derive(FromQueryResult)]
+struct Timed {
+    #[sea_orm(nested)]
+    row: jobs::Model,
+    now: i64,
+}
+
 /// Locks the job of a lease and checks the lease. Of the locks, this comes first.
 pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Held> {
-    let tenant = lease.job.tenant;
-    let row = jobs::for_tenant(tenant)
-        .filter(jobs::Column::Id.eq(lease.job.id.0))
-        .lock_exclusive()
-        .one(tx)
-        .await?
-        .ok_or_else(lost)?;
-    let now = time::now(tx).await?;
+    let (tenant, backend) = (lease.job.tenant, store.backend());
+    let lock = match backend {
+        DbBackend::Postgres => " FOR UPDATE",
+        _ => "",
+    };
+    let row = format!("SELECT * FROM jobs WHERE tenant_id = $1 AND id = $2{lock}");
+    let found: Option<Timed> =
+        sql::for_tenant(tenant, time::locked(backend, &row, "*"), [lease.job.id.0.into()]).one(tx).await?;
+    let Timed { row, now } = found.ok_or_else(lost)?;
     if !is_current(&row, lease, now) {
         return Err(lost().into());
     }
@@ -182,19 +192,31 @@ pub(super) async fn check(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<jo
     if is_current(&row, lease, now) { Ok(row) } else { Err(lost().into()) }
 }
 
-pub(super) async fn document(tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Option<Document>> {
-    if check(tx, lease).await?.cancel_time.is_some() {
-        return Ok(None);
-    }
+/// The document of a job that is to go on, in one look. None: its work is called off, or there is nothing to work on.
+pub(super) async fn document<C: ConnectionTrait>(connection: &C, lease: &Lease) -> Outcome<Option<Document>> {
     let job = &lease.job;
-    let deletes = job.payload == JobPayload::DeleteDocumentV1 {};
-    let row = change::document_row(tx, job.tenant, job.document).await?;
-    if row.is_none_or(|row| row.deleting != deletes) {
-        return Ok(None);
-    }
-    match job.payload.version_id() {
-        Some(version) => view::version_by_id(tx, job.tenant, job.document, version).await,
-        None => view::newest(tx, job.tenant, job.document).await,
+    let mut query = match job.payload.version_id() {
+        Some(version) => {
+            let mut query = view::versions_of(job.tenant);
+            query.push(" AND v.id = ").bind(version.0);
+            query
+        }
+        None => view::newest_of(job.tenant),
+    };
+    query.push(" AND d.id = ").bind(job.document.0);
+    query.push(" AND d.deleting = ").bind(job.payload == JobPayload::DeleteDocumentV1 {});
+    query.push(" AND EXISTS (SELECT 1 FROM jobs j WHERE j.tenant_id = $1 AND j.state = 'running' AND j.id = ");
+    query.bind(job.id.0).push(" AND j.lease_token = ").bind(lease.token).push(" AND j.cancel_time IS NULL");
+    query.push(" AND j.lease_expire_time > ").push(time::now_expression(connection.get_database_backend())).push(")");
+    let found: Option<View> = query.one(connection).await?;
+    match found {
+        Some(view) if job.payload.version_id().is_some() => view.into_version().map(Some),
+        Some(view) => view.into_newest().map(Some),
+        None => {
+            // Why not: the lease may be lost, which is an error.
+            let why = check_work(connection, lease).await.err().map(Error::from);
+            why.filter(|error| error.reason() == "LEASE_LOST").map_or(Ok(None), |error| Err(error.into()))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use vectrion_core::{
     ids::{AnswerId, CollectionId, KeyId, TenantId},
     page::PageRequest,
     ports::{answers::NewAnswer, directory::NewApiKey},
-    tenancy::{DEFAULT_NAME, Role},
+    tenancy::{CollectionRef, DEFAULT_NAME, Role},
     time::Timestamp,
 };
 
@@ -188,6 +188,10 @@ pub async fn collections_are_kept_by_tenant<S: Database>(store: Arc<S>) {
     assert_eq!((made.description.as_str(), made.embedding_model.as_str()), ("quarterly", "mini"));
     assert_eq!(store.collection(a.tenant, id).await.expect("a look"), Some(made.clone()));
     assert_eq!(store.collection_by_name(a.tenant, "reports").await.expect("a look"), Some(made.clone()));
+    for named in [CollectionRef::Id(id), CollectionRef::Name("reports".to_owned())] {
+        assert_eq!(store.collection_id(a.tenant, &named).await.expect("a look"), Some(id));
+        assert_eq!(store.collection_id(b.tenant, &named).await.expect("a look"), None);
+    }
     let doubled = store.create_collection(a.tenant, CollectionId::new(), "reports", "", "").await;
     refused(doubled, AlreadyExists, "COLLECTION_EXISTS");
     store.create_collection(b.tenant, CollectionId::new(), "reports", "", "").await.expect("another tenant's");
