@@ -9,7 +9,7 @@ use vectrion_core::{
 
 use crate::Ports;
 
-/// Receipts that a sweep verifies.
+/// Receipts that are read at once.
 const AT_ONCE: u32 = 500;
 
 /// What the index and the object store have of a document.
@@ -80,14 +80,24 @@ pub(crate) async fn verify_now(ports: &Ports, tenant: TenantId, document: Docume
     }
 }
 
-/// Verifies receipts of deletions that have ended. Does all that it can, then reports the first failure.
+/// Verifies receipts of deletions that have ended. Does all that it can, then reports the first failure: what cannot be
+/// verified comes first the next time again, and keeps no other from being verified.
 pub(crate) async fn verify_ended(ports: &Ports) -> Result<u64> {
-    let (mut verified, mut failed) = (0, None);
-    for receipt in ports.upkeep.unverified_receipts(AT_ONCE).await? {
-        match verify(ports, &receipt).await {
-            Ok(left) => verified += u64::from(left.is_nothing()),
-            Err(error) => failed = failed.or(Some(error)),
+    let (mut verified, mut failed, mut last) = (0, None, None);
+    loop {
+        let receipts = ports.upkeep.unverified_receipts(last.as_ref(), AT_ONCE).await?;
+        if !receipts.is_empty() {
+            ports.objects.check().await.and(ports.vectors.check().await)?;
         }
+        for receipt in &receipts {
+            match verify(ports, receipt).await {
+                Ok(left) => verified += u64::from(left.is_nothing()),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if receipts.len() < AT_ONCE as usize {
+            return failed.map_or(Ok(verified), Err);
+        }
+        last = receipts.into_iter().last();
     }
-    failed.map_or(Ok(verified), Err)
 }

@@ -21,7 +21,7 @@ use std::{
 
 use futures::FutureExt as _;
 use vectrion_core::{
-    Error, Result,
+    Error, ErrorKind, Result,
     document::Document,
     ids::WorkerId,
     job::{JobPayload, Lease, Stage},
@@ -30,7 +30,7 @@ use vectrion_core::{
 
 use self::{
     heartbeat::{Heartbeat, Hold},
-    outcome::Outcome,
+    outcome::{Blame, Outcome},
 };
 use crate::{Ports, faults::step, receipts, settings::IngestSettings};
 
@@ -50,7 +50,7 @@ enum Done {
     /// The document is being deleted, its work was called off, or searches see a higher version: there is nothing left
     /// to do.
     Gone,
-    /// What the stage needs is out of reach: it has not begun.
+    /// What the stage needs cannot be used now, whatever the document.
     NotNow(Error),
 }
 
@@ -71,9 +71,11 @@ impl Stages {
     /// out and the job comes back. Dropping the future leaves the lease to be released by [`Stages::release`].
     ///
     /// A permanent error, or the last of the job's tries, gives the job up with a dead letter. A transient one is tried
-    /// again after [`IngestSettings::retry_delay`]. A full disk, or an index or object store that is found out of reach at
-    /// the beginning, costs no tries: the job waits until it is there again; so does a deletion at any point. A lease that was lost ends the work at once,
-    /// and nothing is written.
+    /// again after [`IngestSettings::retry_delay`]. What no document is to blame for costs no tries, and the job waits until
+    /// it is over: a full disk; a database that is away or whose row somebody else holds; an index or object store that is
+    /// found at the beginning to be away or to refuse; a model that, once it has failed, does not answer a short question
+    /// either. A deletion waits for what is away at any point. Either wait is as long as the service asks for, up to ten
+    /// minutes. A lease that was lost ends the work at once, and nothing is written.
     pub async fn run(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<()> {
         let stage = lease.job.payload.stage();
         let began = Instant::now();
@@ -84,15 +86,15 @@ impl Stages {
             prepared = unpanicked(self.prepare(lease, heart.hold())) => prepared,
         };
         let prepared = heart.stop().await.and(prepared);
-        let (result, begun) = match prepared {
-            Ok(Done::NotNow(error)) => (Err(error), false),
-            // Every step of a deletion can be done again, and no document is to blame for one that cannot be done now.
-            Ok(done) => (unpanicked(self.commit(lease, done)).await, stage != Stage::DeleteDocument),
-            Err(error) => (Err(error), stage != Stage::DeleteDocument),
+        let blame = if stage == Stage::DeleteDocument { Blame::Deletion } else { Blame::Document };
+        let (result, blame) = match prepared {
+            Ok(Done::NotNow(error)) => (Err(error), Blame::Service),
+            Ok(done) => (unpanicked(self.commit(lease, done)).await, blame),
+            Err(error) => (Err(error), blame),
         };
         let took = began.elapsed();
         metrics::histogram!("vectrion_stage_duration_seconds", "stage" => stage.as_str()).record(took.as_secs_f64());
-        let outcome = self.settle(lease, result, begun, jitter).await;
+        let outcome = self.settle(lease, result, blame, jitter).await;
         let label = outcome.as_ref().map_or("unknown", Outcome::as_str);
         metrics::counter!("vectrion_jobs_total", "stage" => stage.as_str(), "outcome" => label).increment(1);
         tracing::info!(
@@ -116,8 +118,18 @@ impl Stages {
         match lease.job.payload.stage() {
             Stage::ProcessDocument => self.process(lease, hold).await,
             Stage::EmbedDocument => self.embed(lease, hold).await,
-            Stage::DeleteDocument => self.delete(lease, hold).await,
+            // Not asked before: that a disk is full must not keep anything from being removed.
+            Stage::DeleteDocument => match self.delete(lease, hold).await {
+                Err(error) if error.kind() == ErrorKind::FailedPrecondition && self.check_stores().await.is_err() => {
+                    Ok(Done::NotNow(error))
+                }
+                done => done,
+            },
         }
+    }
+
+    async fn check_stores(&self) -> Result<()> {
+        self.ports.objects.check().await.and(self.ports.vectors.check().await)
     }
 
     async fn commit(&self, lease: &Lease, done: Done) -> Result<Outcome> {

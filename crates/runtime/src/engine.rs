@@ -3,9 +3,9 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rand::RngExt as _;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use vectrion_core::ids::WorkerId;
+use vectrion_core::{Result, ids::WorkerId};
 use vectrion_pipeline::{
     Ports,
     housekeeping::Housekeeping,
@@ -89,7 +89,16 @@ impl Engine {
             let relay = Relay::new(Arc::new(self.backends.store.clone()), Arc::clone(&self.backends.wakeups), poll);
             tasks.spawn(relay.run(stop.clone()));
         }
-        tasks.spawn(keep_house(Arc::clone(&self.housekeeping), self.sweep_every, stop.clone()));
+        let housekeeping = Arc::clone(&self.housekeeping);
+        tasks.spawn(keep_house("take back expired leases", REAP_EVERY, stop.clone(), move || {
+            let housekeeping = Arc::clone(&housekeeping);
+            async move { housekeeping.reap().await }
+        }));
+        let housekeeping = Arc::clone(&self.housekeeping);
+        tasks.spawn(keep_house("remove what expired", self.sweep_every, stop.clone(), move || {
+            let housekeeping = Arc::clone(&housekeeping);
+            async move { housekeeping.sweep().await.map(drop) }
+        }));
         tasks
     }
 
@@ -99,22 +108,40 @@ impl Engine {
     }
 }
 
-async fn keep_house(housekeeping: Arc<Housekeeping>, sweep_every: Duration, stop: CancellationToken) {
-    let mut reap = tokio::time::interval(REAP_EVERY);
-    let mut sweep = tokio::time::interval(sweep_every);
-    loop {
-        let (done, what) = tokio::select! {
-            () = stop.cancelled() => return,
-            _ = reap.tick() => (housekeeping.reap().await, "take back expired leases"),
-            _ = sweep.tick() => (housekeeping.sweep().await.map(drop), "remove what expired"),
-        };
-        if let Err(error) = done {
-            tracing::warn!(reason = error.reason(), ?error, "cannot {what}");
+/// Does a chore at once and then every so often, until `stop`; then what is under way is dropped, and is done by the next
+/// time it is begun. Each chore has a task of its own, so that one that takes long, or hangs, holds up no other.
+async fn keep_house<F>(what: &'static str, every: Duration, stop: CancellationToken, chore: impl Fn() -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let mut due = tokio::time::interval(every);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let keeping = async {
+        loop {
+            due.tick().await;
+            if let Err(error) = chore().await {
+                tracing::warn!(reason = error.reason(), ?error, "cannot {what}");
+            }
         }
-    }
+    };
+    stop.run_until_cancelled(keeping).await;
 }
 
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or("localhost").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chore_that_hangs_is_dropped_at_the_end() {
+        let stop = CancellationToken::new();
+        let keeping = tokio::spawn(keep_house("hang", Duration::from_secs(1), stop.clone(), std::future::pending));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(5), keeping).await.expect("it ends").expect("no panic");
+    }
 }

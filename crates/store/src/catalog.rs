@@ -109,10 +109,6 @@ impl Catalog for Store {
         self.unit(|| search::matching_documents(self.reader(), tenant, filter, limit)).await
     }
 
-    async fn any_searchable(&self, tenant: TenantId, filter: &SearchFilter) -> Result<bool> {
-        Ok(!search::matching_documents(self.reader(), tenant, filter, 0).await?.is_empty())
-    }
-
     async fn changes(
         &self,
         tenant: TenantId,

@@ -9,11 +9,7 @@ use vectrion_core::{
     ports::idempotency::{Claimed, Idempotency},
 };
 
-use crate::{
-    Store,
-    failure::{Failure, Outcome},
-    sql, time,
-};
+use crate::{Store, failure::Outcome, sql, time};
 
 #[async_trait]
 impl Idempotency for Store {
@@ -29,9 +25,8 @@ impl Idempotency for Store {
     }
 
     async fn renew_request(&self, tenant: TenantId, request: Uuid, token: i64, claim_ms: i64) -> Result<bool> {
-        let now = time::now_expression(self.backend());
-        Ok(change_claim(self, tenant, request, token, &format!("claim_expire_time = {now} + $4"), claim_ms.into())
-            .await?)
+        let change = format!("claim_expire_time = {} + $4", time::now_expression(self.backend()));
+        self.unit(|| change_claim(self, tenant, request, token, &change, claim_ms.into())).await
     }
 
     async fn settle_request(&self, tenant: TenantId, request: Uuid, token: i64, outcome: Vec<u8>) -> Result<bool> {
@@ -40,18 +35,17 @@ impl Idempotency for Store {
 
     async fn forget_request(&self, tenant: TenantId, request: Uuid, token: i64) -> Result<()> {
         // The row stays, so that tokens grow: who stood still does not find its own again.
-        change_claim(self, tenant, request, token, "claim_expire_time = $4", 0_i64.into()).await?;
+        self.unit(|| change_claim(self, tenant, request, token, "claim_expire_time = $4", 0_i64.into())).await?;
         Ok(())
     }
 
     async fn purge_requests(&self, keep_ms: i64) -> Result<u64> {
         let now = time::now_expression(self.backend());
-        let removed =
-            sql::across_tenants(format!("DELETE FROM requests WHERE create_time < {now} - $1"), [keep_ms.into()])
-                .execute(self.writer())
-                .await
-                .map_err(Failure::from)?;
-        Ok(removed)
+        self.long_unit(|| async {
+            let text = format!("DELETE FROM requests WHERE create_time < {now} - $1");
+            Ok(sql::across_tenants(text, [keep_ms.into()]).execute(self.writer()).await?)
+        })
+        .await
     }
 }
 

@@ -29,15 +29,23 @@ pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Outcome<i64> {
 ///
 /// On SQLite a writing transaction is alone in any case.
 pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {
+    // Weaker than FOR UPDATE: rows that refer to the tenant can still be inserted by others.
+    lock_tenant_by(tx, tenant, " FOR NO KEY UPDATE").await
+}
+
+/// The same without waiting: gives none also if another transaction changes documents of the tenant.
+pub(crate) async fn try_lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {
+    lock_tenant_by(tx, tenant, " FOR NO KEY UPDATE SKIP LOCKED").await
+}
+
+async fn lock_tenant_by(tx: &DatabaseTransaction, tenant: TenantId, lock: &str) -> Outcome<Option<i64>> {
     let backend = tx.get_database_backend();
     let lock = match backend {
-        // Weaker than FOR UPDATE: rows that refer to the tenant can still be inserted by others.
-        DbBackend::Postgres => " FOR NO KEY UPDATE",
+        DbBackend::Postgres => lock,
         _ => "",
     };
-    Ok(sql::for_tenant(tenant, locked(backend, &format!("SELECT id FROM tenants WHERE id = $1{lock}"), "now"), [])
-        .scalar(tx)
-        .await?)
+    let query = locked(backend, &format!("SELECT id FROM tenants WHERE id = $1{lock}"), "now");
+    Ok(sql::for_tenant(tenant, query, []).scalar(tx).await?)
 }
 
 /// What a query that locks rows gives, and the current time, read when it has the locks. `columns` are of the query,

@@ -16,7 +16,7 @@ use vectrion_core::{
     job::JobPayload,
     lifecycle::{LifecycleCandidate, LifecyclePolicy, LifecycleRule, LifecycleRules},
     page::{Page, PageRequest},
-    ports::upkeep::{KnownAs, Upkeep, VersionRecord},
+    ports::upkeep::{Upkeep, VersionRecord},
 };
 
 use crate::{Store, jobs::millis};
@@ -30,23 +30,23 @@ impl Upkeep for Store {
         after: Option<VersionId>,
         limit: u32,
     ) -> Result<Vec<VersionRecord>> {
-        Ok(inventory::versions(self.reader(), tenant, collection, after, limit).await?)
+        self.long_unit(|| inventory::versions(self.reader(), tenant, collection, after, limit)).await
     }
 
     async fn version_record(&self, tenant: TenantId, version: VersionId) -> Result<Option<VersionRecord>> {
-        Ok(inventory::version(self.reader(), tenant, version).await?)
+        self.unit(|| inventory::version(self.reader(), tenant, version)).await
     }
 
-    async fn known_versions(&self, tenant: TenantId, versions: &[VersionId]) -> Result<Vec<(VersionId, KnownAs)>> {
-        Ok(inventory::known_versions(&self.snapshot().await?, tenant, versions).await?)
+    async fn known_versions(&self, tenant: TenantId, versions: &[VersionId]) -> Result<Vec<VersionId>> {
+        self.unit(|| async { inventory::known_versions(&self.snapshot().await?, tenant, versions).await }).await
     }
 
     async fn known_uploads(&self, tenant: TenantId, uploads: &[UploadId]) -> Result<Vec<UploadId>> {
-        Ok(inventory::known_uploads(self.reader(), tenant, uploads).await?)
+        self.unit(|| inventory::known_uploads(self.reader(), tenant, uploads)).await
     }
 
     async fn known_chunks(&self, tenant: TenantId, chunks: &[ChunkId]) -> Result<Vec<ChunkId>> {
-        Ok(inventory::known_chunks(self.reader(), tenant, chunks).await?)
+        self.unit(|| inventory::known_chunks(self.reader(), tenant, chunks)).await
     }
 
     async fn requeue(
@@ -58,39 +58,39 @@ impl Upkeep for Store {
         max_attempts: u32,
         trace_id: &str,
     ) -> Result<bool> {
-        Ok(requeue::requeue(self, tenant, document, payload, job, max_attempts, trace_id).await?)
+        self.unit(|| requeue::requeue(self, tenant, document, payload.clone(), job, max_attempts, trace_id)).await
     }
 
     async fn deletion_receipt(&self, tenant: TenantId, document: DocumentId) -> Result<Option<DeletionReceipt>> {
-        Ok(receipts::get(self.reader(), tenant, document).await?)
+        self.unit(|| receipts::get(self.reader(), tenant, document)).await
     }
 
     async fn list_deletion_receipts(&self, tenant: TenantId, page: &PageRequest) -> Result<Page<DeletionReceipt>> {
-        Ok(receipts::list(self.reader(), tenant, page).await?)
+        self.unit(|| receipts::list(self.reader(), tenant, page)).await
     }
 
     async fn note_removal(&self, tenant: TenantId, document: DocumentId, removed: Removed) -> Result<()> {
-        Ok(receipts::note_removal(self, tenant, document, removed).await?)
+        self.unit(|| receipts::note_removal(self, tenant, document, removed)).await
     }
 
-    async fn unverified_receipts(&self, limit: u32) -> Result<Vec<DeletionReceipt>> {
-        Ok(receipts::unverified(self.reader(), limit).await?)
+    async fn unverified_receipts(&self, after: Option<&DeletionReceipt>, limit: u32) -> Result<Vec<DeletionReceipt>> {
+        self.unit(|| receipts::unverified(self.reader(), after, limit)).await
     }
 
     async fn rows_left(&self, receipt: &DeletionReceipt) -> Result<u64> {
-        Ok(receipts::rows_left(&self.snapshot().await?, receipt).await?)
+        self.long_unit(|| async { receipts::rows_left(&self.snapshot().await?, receipt).await }).await
     }
 
     async fn note_left(&self, tenant: TenantId, document: DocumentId, left: Left) -> Result<()> {
-        Ok(receipts::note_left(self, tenant, document, left).await?)
+        self.unit(|| receipts::note_left(self, tenant, document, left)).await
     }
 
     async fn purge_receipts(&self, keep_ms: i64) -> Result<u64> {
-        Ok(receipts::purge(self, keep_ms).await?)
+        self.long_unit(|| receipts::purge(self, keep_ms)).await
     }
 
     async fn lifecycle_policy(&self, tenant: TenantId, collection: CollectionId) -> Result<LifecyclePolicy> {
-        Ok(lifecycle::policy(self.reader(), tenant, collection).await?)
+        self.unit(|| lifecycle::policy(self.reader(), tenant, collection)).await
     }
 
     async fn set_lifecycle_policy(
@@ -99,15 +99,15 @@ impl Upkeep for Store {
         collection: CollectionId,
         rules: LifecycleRules,
     ) -> Result<LifecyclePolicy> {
-        Ok(lifecycle::set(self, tenant, collection, rules).await?)
+        self.unit(|| lifecycle::set(self, tenant, collection, rules)).await
     }
 
     async fn walk_lifecycle_policies(&self, after: Option<CollectionId>, limit: u32) -> Result<Vec<LifecyclePolicy>> {
-        Ok(lifecycle::walk(self.reader(), after, limit).await?)
+        self.unit(|| lifecycle::walk(self.reader(), after, limit)).await
     }
 
     async fn begin_orphans(&self, tenant: TenantId, collection: CollectionId, every: Duration) -> Result<bool> {
-        Ok(lifecycle::begin_orphans(self, tenant, collection, millis(every)).await?)
+        self.unit(|| lifecycle::begin_orphans(self, tenant, collection, millis(every))).await
     }
 
     async fn lifecycle_candidates(
@@ -118,14 +118,14 @@ impl Upkeep for Store {
         after: Option<VersionId>,
         limit: u32,
     ) -> Result<Vec<LifecycleCandidate>> {
-        Ok(lifecycle::candidates(self, tenant, collection, rule, after, limit).await?)
+        self.long_unit(|| lifecycle::candidates(self, tenant, collection, rule, after, limit)).await
     }
 
     async fn hold_chore(&self, chore: &str, holder: &str, hold_for: Duration) -> Result<bool> {
-        Ok(chores::hold(self, chore, holder, millis(hold_for)).await?)
+        self.unit(|| chores::hold(self, chore, holder, millis(hold_for))).await
     }
 
     async fn release_chore(&self, chore: &str, holder: &str) -> Result<()> {
-        Ok(chores::release(self, chore, holder).await?)
+        self.unit(|| chores::release(self, chore, holder)).await
     }
 }

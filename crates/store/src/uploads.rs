@@ -16,7 +16,7 @@ use vectrion_core::{
 
 use crate::{
     Store,
-    failure::{Failure, Outcome, damaged},
+    failure::{Outcome, damaged},
     rows::{size, size_column, uploads},
     sql, time,
 };
@@ -34,41 +34,46 @@ impl Uploads for Store {
         one_call: bool,
         ttl_ms: i64,
     ) -> Result<Upload> {
-        let now = time::now(self.reader()).await?;
-        let metadata = header.metadata.as_ref().map(serde_json::to_string).transpose().map_err(Failure::from)?;
-        let row = uploads::Model {
-            id: id.0,
-            tenant_id: tenant.0,
-            version_id: version_id.0,
-            collection_id: header.collection.0,
-            external_id: header.external_id.as_str().to_owned(),
-            filename: header.filename.as_str().to_owned(),
-            size: header.size.map(size_column),
-            sha256: header.sha256.map(Vec::from),
-            metadata,
-            allow_duplicate: header.allow_duplicate,
-            committed: 0,
-            one_call,
-            create_time: now,
-            expire_time: now.saturating_add(ttl_ms),
-            claim_token: 0,
-            claim_expire_time: 0,
-        };
-        uploads::insert(self.writer(), row.clone()).await.map_err(Failure::from)?;
-        Ok(upload_of(row)?)
+        self.unit(|| async {
+            let now = time::now(self.reader()).await?;
+            let metadata = header.metadata.as_ref().map(serde_json::to_string).transpose()?;
+            let row = uploads::Model {
+                id: id.0,
+                tenant_id: tenant.0,
+                version_id: version_id.0,
+                collection_id: header.collection.0,
+                external_id: header.external_id.as_str().to_owned(),
+                filename: header.filename.as_str().to_owned(),
+                size: header.size.map(size_column),
+                sha256: header.sha256.map(Vec::from),
+                metadata,
+                allow_duplicate: header.allow_duplicate,
+                committed: 0,
+                one_call,
+                create_time: now,
+                expire_time: now.saturating_add(ttl_ms),
+                claim_token: 0,
+                claim_expire_time: 0,
+            };
+            uploads::insert(self.writer(), row.clone()).await?;
+            upload_of(row)
+        })
+        .await
     }
 
     async fn upload(&self, tenant: TenantId, id: UploadId) -> Result<Option<Upload>> {
         let now = time::now_expression(self.backend());
-        let row: Option<uploads::Model> = sql::for_tenant(
-            tenant,
-            format!("SELECT * FROM uploads WHERE tenant_id = $1 AND id = $2 AND expire_time > {now}"),
-            [id.0.into()],
-        )
-        .one(self.reader())
+        self.unit(|| async {
+            let row: Option<uploads::Model> = sql::for_tenant(
+                tenant,
+                format!("SELECT * FROM uploads WHERE tenant_id = $1 AND id = $2 AND expire_time > {now}"),
+                [id.0.into()],
+            )
+            .one(self.reader())
+            .await?;
+            row.map(upload_of).transpose()
+        })
         .await
-        .map_err(Failure::from)?;
-        Ok(row.map(upload_of).transpose()?)
     }
 
     async fn advance_upload(&self, tenant: TenantId, id: UploadId, from: u64, to: u64, ttl_ms: i64) -> Result<()> {
@@ -96,9 +101,11 @@ impl Uploads for Store {
     }
 
     async fn remove_upload(&self, tenant: TenantId, id: UploadId) -> Result<()> {
-        let removal = uploads::delete_for_tenant(tenant).filter(uploads::Column::Id.eq(id.0));
-        removal.exec(self.writer()).await.map_err(Failure::from)?;
-        Ok(())
+        self.unit(|| async {
+            uploads::delete_for_tenant(tenant).filter(uploads::Column::Id.eq(id.0)).exec(self.writer()).await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn expired_uploads(&self, left_over: bool, limit: u32) -> Result<Vec<Upload>> {

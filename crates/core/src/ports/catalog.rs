@@ -233,9 +233,6 @@ pub trait Catalog: Send + Sync {
     /// whether there are more.
     async fn matching_documents(&self, tenant: TenantId, filter: &SearchFilter, limit: u32) -> Result<Vec<DocumentId>>;
 
-    /// Whether the tenant has a searchable document that meets the filter.
-    async fn any_searchable(&self, tenant: TenantId, filter: &SearchFilter) -> Result<bool>;
-
     /// Changes after a revision (0: from the beginning of what is kept), at most `limit`. `first_look`: the caller has
     /// begun at 0 and has not come to the end yet, so that an end of a document that was forgotten is of none that it was
     /// told of, and calls for no resync.

@@ -118,7 +118,7 @@ pub trait Jobs: Send + Sync {
     /// longest. Moves its version on (`processing`, `embedding`). None if there is none.
     async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Lease>>;
 
-    /// Puts off the lease's end and notes progress.
+    /// Puts off the lease's end, and notes progress if that can be done without waiting for others.
     async fn heartbeat(&self, lease: &Lease, lease_for: Duration, progress: Option<Progress>) -> Result<()>;
 
     /// Whether the work is to go on. Changes nothing, takes no lock and is cheap: asked about twice a second for each

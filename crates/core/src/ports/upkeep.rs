@@ -46,15 +46,6 @@ pub struct VersionRecord {
     pub chunks: u64,
 }
 
-/// Why an id in the object store or the vector index means something to the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KnownAs {
-    /// A version of a document.
-    Version,
-    /// What an upload that goes on, or has yet to be cleared away, will become.
-    Upload,
-}
-
 /// Looks over everything that an installation keeps.
 ///
 /// - Time is the database's.
@@ -73,9 +64,9 @@ pub trait Upkeep: Send + Sync {
     /// What the database says of a version now.
     async fn version_record(&self, tenant: TenantId, version: VersionId) -> Result<Option<VersionRecord>>;
 
-    /// Of these versions, those that mean something, as one moment saw them: an upload that becomes a version is one or
-    /// the other. In any order.
-    async fn known_versions(&self, tenant: TenantId, versions: &[VersionId]) -> Result<Vec<(VersionId, KnownAs)>>;
+    /// Of these versions, those that there are and those that an upload will become which goes on or has yet to be cleared
+    /// away, as one moment saw them: an upload that becomes a version is one or the other. In any order.
+    async fn known_versions(&self, tenant: TenantId, versions: &[VersionId]) -> Result<Vec<VersionId>>;
 
     /// Of these uploads, those that go on or have yet to be cleared away.
     async fn known_uploads(&self, tenant: TenantId, uploads: &[UploadId]) -> Result<Vec<UploadId>>;
@@ -90,7 +81,7 @@ pub trait Upkeep: Send + Sync {
     /// - `process` and `embed` take a version that no higher one has replaced, of a document that is not being deleted, and
     ///   move it back to `uploaded` or `processed`; its dead letter goes.
     /// - The removal of a version, or of its chunks alone, takes one that searches do not see and that is not the newest, of
-    ///   such a document.
+    ///   such a document. The removal of a version takes the place of those of it that were given up: their dead letters go.
     /// - The removal of a document takes one that is being deleted and has not failed to be.
     async fn requeue(
         &self,
@@ -111,8 +102,9 @@ pub trait Upkeep: Send + Sync {
     /// Notes what the deletion of a document is about to remove; of several tries, the most counts.
     async fn note_removal(&self, tenant: TenantId, document: DocumentId, removed: Removed) -> Result<()>;
 
-    /// Up to `limit` receipts, of any tenant, of deletions that have ended and were not verified, longest ended first.
-    async fn unverified_receipts(&self, limit: u32) -> Result<Vec<DeletionReceipt>>;
+    /// Up to `limit` receipts, of any tenant, of deletions that have ended and were not verified, longest ended first, those
+    /// after `after`.
+    async fn unverified_receipts(&self, after: Option<&DeletionReceipt>, limit: u32) -> Result<Vec<DeletionReceipt>>;
 
     /// Rows that the database still has of a deleted document.
     async fn rows_left(&self, receipt: &DeletionReceipt) -> Result<u64>;
@@ -120,7 +112,7 @@ pub trait Upkeep: Send + Sync {
     /// Notes what was found of a deleted document. Nothing makes it verified.
     async fn note_left(&self, tenant: TenantId, document: DocumentId, left: Left) -> Result<()>;
 
-    /// Forgets receipts of deletions that ended more than `keep_ms` milliseconds ago. Returns how many.
+    /// Forgets receipts of deletions that ended more than `keep_ms` milliseconds ago and were verified. Returns how many.
     async fn purge_receipts(&self, keep_ms: i64) -> Result<u64>;
 
     /// The lifecycle policy of a collection; one without rules if none was set. A missing collection is `NOT_FOUND`, reason

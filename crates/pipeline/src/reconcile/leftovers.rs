@@ -20,7 +20,7 @@ impl Reconciliation {
             return Ok(());
         }
         let known = self.ports.upkeep.known_versions(tenant, &versions).await?;
-        let known: HashSet<VersionId> = known.into_iter().map(|(version, _)| version).collect();
+        let known: HashSet<VersionId> = known.into_iter().collect();
         for version in versions {
             if !known.contains(&version) && self.is_old(version.0) {
                 let prefix = ObjectKey::version_prefix(tenant, version);

@@ -8,7 +8,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use futures::{SinkExt as _, Stream, StreamExt as _, channel::mpsc};
+use futures::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _, channel::mpsc};
 use vectrion_core::{
     Error, ErrorKind, Result,
     chunk::Chunk,
@@ -37,6 +37,16 @@ const BATCH_TRIES: u32 = 3;
 /// The longest wait for the model that a try of the job makes by itself.
 const BATCH_WAIT_MAX: Duration = Duration::from_secs(15);
 
+/// A text that every model can embed, and how often it is given one before it counts as away.
+const PROBE: &str = "ready";
+const PROBES: u32 = 3;
+
+/// Why the steps beside each other ended.
+enum Trouble {
+    Model(Error),
+    Other(Error),
+}
+
 impl Stages {
     pub(super) async fn embed(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
         let Some(document) = self.ports.jobs.job_document(lease).await? else { return Ok(Done::Gone) };
@@ -44,7 +54,7 @@ impl Stages {
             return Ok(Done::Gone);
         }
         step!("embed::begun");
-        if let Err(error) = self.ports.objects.check().await.and(self.ports.vectors.check().await) {
+        if let Err(error) = self.check_stores().await {
             return Ok(Done::NotNow(error));
         }
         let total = document.chunk_count;
@@ -58,11 +68,16 @@ impl Stages {
 
         let (batches_in, batches_out) = mpsc::channel(IN_MODEL);
         let (points_in, points_out) = mpsc::channel(IN_MODEL);
-        tokio::try_join!(
-            self.read(&document, &held, batches_in),
-            self.embed_batches(&document, batches_out, points_in),
-            self.write(&scope, points_out, hold),
-        )?;
+        let worked = tokio::try_join!(
+            self.read(&document, &held, batches_in).map_err(Trouble::Other),
+            self.embed_batches(&document, batches_out, points_in).map_err(Trouble::Model),
+            self.write(&scope, points_out, hold).map_err(Trouble::Other),
+        );
+        match worked {
+            Ok(_) => {}
+            Err(Trouble::Model(error)) if self.model_is_away().await => return Ok(Done::NotNow(error)),
+            Err(Trouble::Model(error) | Trouble::Other(error)) => return Err(error),
+        }
 
         self.ports.vectors.flush(&scope).await?;
         step!("embed::flushed");
@@ -74,6 +89,21 @@ impl Stages {
             ));
         }
         Ok(Done::Embedded)
+    }
+
+    /// Whether the model fails whatever it is asked, so that it is not the document's text that it fails at. A model that is
+    /// left alone after failures in a row, which that text may have caused, is asked when it can be again.
+    async fn model_is_away(&self) -> bool {
+        for _ in 1..PROBES {
+            match self.ports.embedder.embed_query(PROBE).await {
+                Ok(_) => return false,
+                Err(error) => match error.retry_after().filter(|wait| *wait <= BATCH_WAIT_MAX) {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return true,
+                },
+            }
+        }
+        self.ports.embedder.embed_query(PROBE).await.is_err()
     }
 
     async fn points(&self, scope: &VectorScope, document: &Document) -> Result<u64> {

@@ -11,7 +11,7 @@ use vectrion_core::{
 use super::Stages;
 use crate::settings::spread;
 
-/// Wait before a job is tried again that found the disk full, or could not begin, spread like the waits between tries.
+/// Wait before a job that was put off is tried again, spread like the waits between tries.
 const PUT_OFF_WAIT: Duration = Duration::from_secs(15);
 /// Waits between the tries to write an outcome.
 const WRITE_WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
@@ -54,13 +54,27 @@ enum Verdict {
     GiveUp,
 }
 
-/// `begun`: whether anything was done that the document could be to blame for.
-fn verdict(error: &Error, begun: bool, attempts: u32, max_attempts: u32) -> Verdict {
+/// What a try that failed can be blamed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// A service that was asked beside the work, and cannot be used now.
+    Service,
+    /// No document, as long as a service is away: every step of a deletion can be done again.
+    Deletion,
+    /// The document, for all that is known.
+    Document,
+}
+
+fn verdict(error: &Error, blame: Blame, attempts: u32, max_attempts: u32) -> Verdict {
+    let away = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded);
     match error.reason() {
         "LEASE_LOST" => Verdict::Leave,
         "DOCUMENT_DELETING" | "JOB_CANCELLED" => Verdict::Cancel,
         "STORAGE_FULL" if error.kind() == ErrorKind::ResourceExhausted => Verdict::PutOff,
-        _ if !begun && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded) => Verdict::PutOff,
+        // A statement that takes too long does count: it may be the document's size.
+        "TRANSACTION_CONFLICT" | "DATABASE_UNAVAILABLE" | "DATABASE_BUSY" => Verdict::PutOff,
+        // Credentials that are refused are an operator's to mend, not a matter of the documents that came meanwhile.
+        _ if blame == Blame::Service || (blame == Blame::Deletion && away) => Verdict::PutOff,
         _ if error.is_transient() && attempts < max_attempts => Verdict::Retry,
         _ => Verdict::GiveUp,
     }
@@ -72,7 +86,7 @@ impl Stages {
         &self,
         lease: &Lease,
         result: Result<Outcome>,
-        begun: bool,
+        blame: Blame,
         jitter: f64,
     ) -> Result<Outcome> {
         let error = match result {
@@ -81,7 +95,7 @@ impl Stages {
         };
         let job = &lease.job;
         let jobs = &self.ports.jobs;
-        let verdict = verdict(&error, begun, job.attempts, job.max_attempts);
+        let verdict = verdict(&error, blame, job.attempts, job.max_attempts);
         match verdict {
             Verdict::Leave | Verdict::Cancel => {
                 tracing::debug!(job_id = %job.id, reason = error.reason(), "a job was taken away");
@@ -96,16 +110,17 @@ impl Stages {
                 "a try of a job failed"
             ),
         }
+        let asked = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
         let (outcome, written) = match verdict {
             Verdict::Leave => (Outcome::Lost, Ok(())),
             Verdict::Cancel => (Outcome::Cancelled, persist(|| jobs.cancel(lease)).await),
             Verdict::PutOff => {
-                let longest = if begun { PUT_OFF_WAIT } else { Duration::from_millis(self.settings.retry_max_ms) };
-                let delay = spread(PUT_OFF_WAIT.min(longest), jitter);
+                let full = error.reason() == "STORAGE_FULL";
+                let longest = if full { PUT_OFF_WAIT } else { Duration::from_millis(self.settings.retry_max_ms) };
+                let delay = spread(PUT_OFF_WAIT.min(longest), jitter).max(asked);
                 (Outcome::PutOff, persist(|| jobs.put_off(lease, &error, delay)).await)
             }
             Verdict::Retry => {
-                let asked = error.retry_after().unwrap_or_default().min(RETRY_AFTER_MAX);
                 let delay = self.settings.retry_delay(job.attempts, jitter).max(asked);
                 (Outcome::Retried, persist(|| jobs.retry_later(lease, &error, delay)).await)
             }
@@ -163,38 +178,55 @@ mod tests {
 
     #[test]
     fn transient_errors_are_tried_again_until_the_last_try() {
-        let down = Error::unavailable("DATABASE_DOWN", "down");
-        assert_eq!(verdict(&down, true, 1, 3), Verdict::Retry);
-        assert_eq!(verdict(&down, true, 2, 3), Verdict::Retry);
-        assert_eq!(verdict(&down, true, 3, 3), Verdict::GiveUp);
+        let down = Error::unavailable("PARSER_BUSY", "down");
+        assert_eq!(verdict(&down, Blame::Document, 1, 3), Verdict::Retry);
+        assert_eq!(verdict(&down, Blame::Document, 2, 3), Verdict::Retry);
+        assert_eq!(verdict(&down, Blame::Document, 3, 3), Verdict::GiveUp);
+        let slow = Error::new(ErrorKind::DeadlineExceeded, "DATABASE_TIMEOUT", "slow");
+        assert_eq!(verdict(&slow, Blame::Document, 3, 3), Verdict::GiveUp);
     }
 
     #[test]
-    fn what_could_not_begin_costs_no_tries_unless_it_never_can() {
+    fn a_database_that_is_away_costs_no_tries() {
+        let away = Error::unavailable("DATABASE_UNAVAILABLE", "away");
+        let conflict = Error::new(ErrorKind::Aborted, "TRANSACTION_CONFLICT", "lost");
+        for error in [away, conflict] {
+            assert_eq!(verdict(&error, Blame::Document, 3, 3), Verdict::PutOff);
+            assert_eq!(verdict(&error, Blame::Deletion, 3, 3), Verdict::PutOff);
+        }
+    }
+
+    #[test]
+    fn what_a_service_is_to_blame_for_costs_no_tries() {
         let down = Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "down");
-        assert_eq!(verdict(&down, false, 3, 3), Verdict::PutOff);
-        let refused = Error::precondition("VECTOR_INDEX_LOGIN_REFUSED", "refused");
-        assert_eq!(verdict(&refused, false, 1, 3), Verdict::GiveUp);
+        let refused = Error::precondition("VECTOR_INDEX_UNAUTHORIZED", "refused");
+        for error in [&down, &refused] {
+            assert_eq!(verdict(error, Blame::Service, 3, 3), Verdict::PutOff);
+        }
+        assert_eq!(verdict(&down, Blame::Deletion, 3, 3), Verdict::PutOff);
+        assert_eq!(verdict(&refused, Blame::Deletion, 1, 3), Verdict::GiveUp);
+        let lost = Error::new(ErrorKind::Aborted, "LEASE_LOST", "lost");
+        assert_eq!(verdict(&lost, Blame::Service, 1, 3), Verdict::Leave);
     }
 
     #[test]
     fn permanent_errors_give_up_at_once() {
         let bad = Error::precondition("PDF_PASSWORD_REQUIRED", "locked");
-        assert_eq!(verdict(&bad, true, 1, 3), Verdict::GiveUp);
+        assert_eq!(verdict(&bad, Blame::Document, 1, 3), Verdict::GiveUp);
         let lost = Error::new(ErrorKind::DataLoss, "OBJECT_CORRUPT", "damaged");
-        assert_eq!(verdict(&lost, true, 1, 3), Verdict::GiveUp);
+        assert_eq!(verdict(&lost, Blame::Document, 1, 3), Verdict::GiveUp);
     }
 
     #[test]
     fn a_full_disk_costs_no_tries_and_a_lost_lease_writes_nothing() {
         let full = Error::new(ErrorKind::ResourceExhausted, "STORAGE_FULL", "full");
-        assert_eq!(verdict(&full, true, 3, 3), Verdict::PutOff);
+        assert_eq!(verdict(&full, Blame::Document, 3, 3), Verdict::PutOff);
         let lost = Error::new(ErrorKind::Aborted, "LEASE_LOST", "lost");
-        assert_eq!(verdict(&lost, true, 1, 3), Verdict::Leave);
+        assert_eq!(verdict(&lost, Blame::Document, 1, 3), Verdict::Leave);
         let deleting = Error::new(ErrorKind::Aborted, "DOCUMENT_DELETING", "deleting");
-        assert_eq!(verdict(&deleting, true, 3, 3), Verdict::Cancel);
+        assert_eq!(verdict(&deleting, Blame::Document, 3, 3), Verdict::Cancel);
         let cancelled = Error::new(ErrorKind::Aborted, "JOB_CANCELLED", "cancelled");
-        assert_eq!(verdict(&cancelled, true, 1, 3), Verdict::Cancel);
+        assert_eq!(verdict(&cancelled, Blame::Document, 1, 3), Verdict::Cancel);
     }
 
     #[tokio::test(start_paused = true)]

@@ -255,6 +255,33 @@ async fn a_full_disk_puts_a_job_off_without_costing_tries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_away_costs_no_tries_and_one_that_fails_at_a_document_does() {
+    let asked = Duration::from_secs(120);
+    let refused = || Error::precondition("EMBEDDER_REFUSED", "the key was rotated");
+    let limited =
+        || Error::new(ErrorKind::ResourceExhausted, "EMBEDDER_RATE_LIMITED", "slow down").with_retry_after(asked);
+    for (away, error) in
+        [(true, &refused as &dyn Fn() -> Error), (true, &limited), (false, &refused), (false, &limited)]
+    {
+        let world = World::new().await;
+        world.embedder.faults.push(Fault::Error(error()));
+        if away {
+            world.embedder.question_faults.push(Fault::Error(error()));
+        }
+        world.upload("a.txt", &paragraphs(2)).await.expect("an upload");
+        assert!(world.step().await && world.step().await, "processed, and tried");
+        let filter = JobFilter { stages: vec![Stage::EmbedDocument], ..JobFilter::default() };
+        let jobs = world.ports.jobs.list_jobs(world.tenant, &filter, &PageRequest::first()).await.expect("jobs").items;
+        let [job] = jobs.as_slice() else { panic!("one job: {jobs:?}") };
+        let expected = if away || error().is_transient() { JobState::Pending } else { JobState::Failed };
+        assert_eq!((job.state, job.attempts), (expected, u32::from(!away)), "{job:?}");
+        if error().retry_after().is_some() {
+            assert!(job.run_time.since(job.create_time) >= asked, "it waits as long as it was asked to: {job:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_failed_half_way_leaves_nothing_when_a_higher_one_is_indexed() {
     let world = World::new().await;
     world.ingest("a.txt", &paragraphs(2)).await;

@@ -166,6 +166,9 @@ async fn remove_document(
         .rows_affected;
     receipts::end(tx, tenant, id, versions, chunks, now).await?;
     documents::delete_for_tenant(tenant).filter(documents::Column::Id.eq(id.0)).exec(tx).await?;
+    // Until its row was taken here, an answer could still be given passages of the document; from here on none can. Not
+    // sooner: who writes an answer holds that before the document.
+    while answers::redaction::forget_document(tx, tenant, id, ANSWERS).await? {}
     remove_dead_letters(tx, tenant, id).await?;
     // Its other jobs go with it; the one that deletes it stays as the record that it did.
     sql::for_tenant(

@@ -201,7 +201,9 @@ async fn keeps_its_state(
     document: &documents::Model,
     version: VersionId,
 ) -> Outcome<bool> {
-    let JobPayload::DeleteVersionV1 { .. } = held.payload else { return Ok(false) };
+    let (JobPayload::DeleteVersionV1 { .. } | JobPayload::PurgeVersionV1 { .. }) = held.payload else {
+        return Ok(false);
+    };
     let state = change::version_state(tx, held.tenant, version).await?;
     Ok(state != Some(DocumentState::Indexed) || document.indexed_version_id == Some(version.0))
 }

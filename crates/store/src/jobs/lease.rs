@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend,
 use vectrion_core::{
     Error, ErrorKind,
     document::{Document, Progress},
-    ids::{DocumentId, JobId, TenantId},
+    ids::{DocumentId, JobId, TenantId, VersionId},
     job::{JobPayload, JobState, Lease, TryOutcome},
 };
 
@@ -17,7 +17,7 @@ use crate::{
         change,
         view::{self, View},
     },
-    failure::Outcome,
+    failure::{Outcome, is_conflict},
     outbox::Announcer,
     rows::{column, documents, jobs},
     sql, time,
@@ -220,7 +220,8 @@ pub(super) async fn document<C: ConnectionTrait>(connection: &C, lease: &Lease) 
     }
 }
 
-/// Puts off the end of a lease: one statement, and only if progress was made a few more.
+/// Puts off the end of a lease, and then notes progress, if nobody else changes documents of the tenant just now: for that,
+/// nobody's lease is to run out.
 pub(super) async fn extend(
     store: &Store,
     lease: &Lease,
@@ -229,29 +230,38 @@ pub(super) async fn extend(
 ) -> Outcome<()> {
     let tenant = lease.job.tenant;
     let now = time::now_expression(store.backend());
-    let extend = sql::for_tenant(
+    let extended = sql::for_tenant(
         tenant,
         format!(
             "UPDATE jobs SET lease_expire_time = {now} + $4
                 WHERE tenant_id = $1 AND id = $2 AND lease_token = $3 AND state = 'running' AND lease_expire_time > {now}"
         ),
         [lease.job.id.0.into(), lease.token.into(), millis(lease_for).into()],
-    );
-    let (Some(progress), Some(version)) = (progress, lease.job.payload.version_id()) else {
-        return if extend.execute(store.writer()).await? == 1 { Ok(()) } else { Err(lost().into()) };
-    };
-    let tx = store.begin().await?;
-    if extend.execute(&tx).await? != 1 {
+    )
+    .execute(store.writer())
+    .await?;
+    if extended != 1 {
         return Err(lost().into());
     }
-    time::lock_tenant(&tx, tenant).await?;
-    let now = time::now(&tx).await?;
+    let (Some(progress), Some(version)) = (progress, lease.job.payload.version_id()) else { return Ok(()) };
+    match note_progress(store, lease, version, progress).await {
+        Err(failure) if is_conflict(&failure) => Ok(()),
+        noted => noted,
+    }
+}
+
+async fn note_progress(store: &Store, lease: &Lease, version: VersionId, progress: Progress) -> Outcome<()> {
+    let tenant = lease.job.tenant;
+    let tx = store.begin().await?;
+    let Some(now) = time::try_lock_tenant(&tx, tenant).await? else { return Ok(()) };
     let changed = sql::for_tenant(
         tenant,
         "UPDATE document_versions SET pages_total = $3, pages_done = $4, chunks_total = $5, chunks_done = $6,
             update_time = $7
             WHERE tenant_id = $1 AND id = $2
-            AND (pages_total <> $3 OR pages_done <> $4 OR chunks_total <> $5 OR chunks_done <> $6)",
+            AND (pages_total <> $3 OR pages_done <> $4 OR chunks_total <> $5 OR chunks_done <> $6)
+            AND EXISTS (SELECT 1 FROM jobs j
+                WHERE j.tenant_id = $1 AND j.id = $8 AND j.lease_token = $9 AND j.state = 'running')",
         [
             version.0.into(),
             column(progress.pages_total).into(),
@@ -259,6 +269,8 @@ pub(super) async fn extend(
             column(progress.chunks_total).into(),
             column(progress.chunks_done).into(),
             now.into(),
+            lease.job.id.0.into(),
+            lease.token.into(),
         ],
     )
     .execute(&tx)

@@ -1,8 +1,14 @@
 //! Taking back the jobs of workers that died.
 
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _, QuerySelect as _};
+use std::collections::HashSet;
+
+use sea_orm::{
+    ColumnTrait as _, DatabaseTransaction, DbBackend, QueryFilter as _, QuerySelect as _,
+    sea_query::{LockBehavior, LockType},
+};
 use uuid::Uuid;
 use vectrion_core::{
+    Error, ErrorKind,
     document::Failure,
     ids::{DocumentId, JobId, TenantId},
     job::{JobState, Stage, TryOutcome},
@@ -14,7 +20,7 @@ use super::{
 };
 use crate::{
     Store,
-    failure::Outcome,
+    failure::{Outcome, is_conflict},
     outbox::Announcer,
     rows::{jobs, number},
     sql::{self, Sql},
@@ -23,6 +29,8 @@ use crate::{
 
 /// Jobs taken back in a call; the rest waits for the next.
 const BATCH: i64 = 1000;
+/// Milliseconds by which a time has to lie in the future before the clock is said to have gone back.
+const CLOCK_GAP: i64 = 1000;
 
 /// Which jobs are taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,39 +47,71 @@ struct Found {
     tenant_id: Uuid,
 }
 
-/// Each job in a transaction of its own: it locks a job, then its tenant, and never two of either.
+/// Each job in a transaction of its own: it locks a job, then its tenant, and never two of either. A job that cannot be
+/// taken back now, and the others of its tenant if that is held by somebody, wait for the next time; of those the first
+/// failure is told when all the rest is done.
 pub(super) async fn reap(store: &Store, which: Which, max_interruptions: u32) -> Outcome<u64> {
     let mut reaped = hasten(store).await?;
+    let (mut held_up, mut failed) = (HashSet::new(), None);
     loop {
-        let mut query = sql::across_tenants("SELECT id, tenant_id FROM jobs WHERE state = 'running'", []);
-        if which == Which::Expired {
-            query.push(" AND lease_expire_time <= ").push(time::now_expression(store.backend()));
-        }
-        query.push(" ORDER BY lease_expire_time LIMIT ").bind(BATCH);
-        let found: Vec<Found> = query.all(store.reader()).await?;
+        let found: Vec<Found> = left_behind(store.backend(), which).all(store.reader()).await?;
         let before = reaped;
         for job in &found {
-            let tx = store.begin().await?;
-            if take_back(store, &tx, which, TenantId(job.tenant_id), JobId(job.id), max_interruptions).await? {
-                tx.commit().await?;
-                reaped += 1;
+            if held_up.contains(&job.tenant_id) {
+                continue;
+            }
+            match take_back(store, which, TenantId(job.tenant_id), JobId(job.id), max_interruptions).await {
+                Ok(taken) => reaped += u64::from(taken),
+                Err(failure) => {
+                    if is_conflict(&failure) {
+                        held_up.insert(job.tenant_id);
+                    }
+                    let error = Error::from(failure);
+                    if error.kind() == ErrorKind::Unavailable {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(job_id = %job.id, reason = error.reason(), ?error, "a job is not taken back");
+                    failed = failed.or(Some(error));
+                }
             }
         }
         if found.len() < BATCH as usize || reaped == before {
-            return Ok(reaped);
+            return failed.map_or(Ok(reaped), |error| Err(error.into()));
         }
     }
+}
+
+/// Jobs that nobody works on, those that were left first.
+fn left_behind(backend: DbBackend, which: Which) -> Sql {
+    let mut query = sql::across_tenants("SELECT id, tenant_id FROM jobs WHERE state = 'running'", []);
+    if which == Which::Expired {
+        let now = time::now_expression(backend);
+        query.push(" AND (lease_expire_time <= ").push(now);
+        query.push(" OR (start_time > ").push(now).push(" + ").bind(CLOCK_GAP);
+        query.push(" AND lease_expire_time > start_time))");
+    }
+    query.push(" ORDER BY lease_expire_time LIMIT ").bind(BATCH);
+    query
+}
+
+/// Whether nobody holds a lease at this moment. One that was taken in what is the future now, by a clock that has gone back
+/// since, could last for long; a worker that lives has renewed it, or loses a try that does not count.
+fn has_run_out(row: &jobs::Model, now: i64) -> bool {
+    let (Some(end), Some(start)) = (row.lease_expire_time, row.start_time) else { return true };
+    end <= now || (start > now.saturating_add(CLOCK_GAP) && end > start)
 }
 
 /// Makes jobs ready that wait for a moment by a clock that has gone back since: they were queued, or tried, in what is the
 /// future now. How far it went back is not known, so what is left of a wait between tries is waived. Returns how many.
 async fn hasten(store: &Store) -> Outcome<u64> {
-    let now = time::now(store.reader()).await?;
+    // What is queued between this and the next statement is no sign.
+    let now = time::now(store.reader()).await?.saturating_add(CLOCK_GAP);
     let found: Option<i32> = ahead("SELECT 1 FROM jobs", now).scalar(store.reader()).await?;
     if found.is_none() {
         return Ok(0);
     }
-    let hastened = ahead(&format!("UPDATE jobs SET run_time = {now}"), now).execute(store.writer()).await?;
+    let hastened =
+        ahead(&format!("UPDATE jobs SET run_time = {}", now - CLOCK_GAP), now).execute(store.writer()).await?;
     tracing::warn!(
         jobs = hastened,
         "the database's clock has gone back; jobs that waited for the time before are ready now"
@@ -87,7 +127,16 @@ pub(crate) fn ahead(what: &str, now: i64) -> Sql {
     query
 }
 
-async fn take_back(
+async fn take_back(store: &Store, which: Which, tenant: TenantId, id: JobId, max_interruptions: u32) -> Outcome<bool> {
+    let tx = store.begin().await?;
+    let taken = take_back_within(store, &tx, which, tenant, id, max_interruptions).await?;
+    if taken {
+        tx.commit().await?;
+    }
+    Ok(taken)
+}
+
+async fn take_back_within(
     store: &Store,
     tx: &DatabaseTransaction,
     which: Which,
@@ -95,11 +144,15 @@ async fn take_back(
     id: JobId,
     max_interruptions: u32,
 ) -> Outcome<bool> {
-    let row = jobs::for_tenant(tenant).filter(jobs::Column::Id.eq(id.0)).lock_exclusive().one(tx).await?;
+    // Whoever has it locked commits its end, or takes it back.
+    let row = jobs::for_tenant(tenant)
+        .filter(jobs::Column::Id.eq(id.0))
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .one(tx)
+        .await?;
     let Some(row) = row else { return Ok(false) };
     let now = time::now(tx).await?;
-    let expired = row.lease_expire_time.is_none_or(|expire_time| expire_time <= now);
-    if row.state != JobState::Running.as_str() || (which == Which::Expired && !expired) {
+    if row.state != JobState::Running.as_str() || (which == Which::Expired && !has_run_out(&row, now)) {
         return Ok(false);
     }
     let Ok(payload) = serde_json::from_str(&row.payload) else {
@@ -190,6 +243,42 @@ mod tests {
         assert_eq!(store.claim(&Stage::ALL, &me, LONG).await.expect("a look"), None, "its wait is meant");
         let plan = ahead("SELECT 1 FROM jobs", 9).plan(store.reader()).await;
         assert!(plan.contains("INDEX jobs_next (stage=? AND run_time>?)"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_lease_of_a_clock_that_went_back_does_not_last_until_that_time_comes_again() {
+        let (store, _directory) = database().await;
+        let scenario = Scenario::new(&store).await;
+        let now = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+        let mut documents = Vec::new();
+        for (name, start, end) in
+            [("dead", 600_000, 630_000), ("renewed since", 600_000, 30_000), ("alive", -5_000, 25_000)]
+        {
+            let document = scenario.uploaded(name, name).await.id;
+            let lease = format!("start_time = {now} + {start}, lease_expire_time = {now} + {end}, lease_token = 1");
+            set(&store, &format!("state = 'running', attempts = 1, {lease}"), document).await;
+            documents.push(document);
+        }
+
+        assert_eq!(store.reap(50).await.expect("a look"), 1);
+        let lease = scenario.claim(Stage::ProcessDocument).await;
+        assert_eq!(lease.job.document, documents[0]);
+        let plan = left_behind(store.backend(), Which::Expired).plan(store.reader()).await;
+        assert!(plan.contains("INDEX jobs_leases") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_cannot_be_read_keeps_nobody_from_the_others() {
+        let (store, _directory) = database().await;
+        let scenario = Scenario::new(&store).await;
+        let damaged = scenario.uploaded("damaged", "1").await.id;
+        let sound = scenario.uploaded("sound", "2").await.id;
+        let running = "state = 'running', start_time = 1, lease_token = 1, attempts = 1";
+        set(&store, &format!("{running}, lease_expire_time = 1, interruptions = 'many'"), damaged).await;
+        set(&store, &format!("{running}, lease_expire_time = 2"), sound).await;
+
+        assert_eq!(store.reap(50).await.expect_err("it is told").reason(), "DATABASE_ERROR");
+        assert_eq!(scenario.claim(Stage::ProcessDocument).await.job.document, sound);
     }
 
     #[tokio::test]

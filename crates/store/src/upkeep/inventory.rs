@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
 use uuid::Uuid;
 use vectrion_core::{
     ids::{ChunkId, CollectionId, DocumentId, TenantId, UploadId, VersionId},
-    ports::upkeep::{KnownAs, VersionRecord},
+    ports::upkeep::VersionRecord,
 };
 
 use crate::{
@@ -99,16 +99,14 @@ pub(super) async fn known_versions(
     tx: &DatabaseTransaction,
     tenant: TenantId,
     versions: &[VersionId],
-) -> Outcome<Vec<(VersionId, KnownAs)>> {
+) -> Outcome<Vec<VersionId>> {
     let mut known = Vec::new();
     for ids in versions.chunks(IDS_PER_STATEMENT) {
-        for (column, table, known_as) in
-            [("id", "document_versions", KnownAs::Version), ("version_id", "uploads", KnownAs::Upload)]
-        {
+        for (column, table) in [("id", "document_versions"), ("version_id", "uploads")] {
             let text = format!("SELECT {column} FROM {table} WHERE tenant_id = $1 AND {column} IN ");
             let mut query = sql::for_tenant(tenant, text, []);
             query.bind_list(ids.iter().map(|id| id.0));
-            known.extend(query.scalars(tx).await?.into_iter().map(|id| (VersionId(id), known_as)));
+            known.extend(query.scalars(tx).await?.into_iter().map(VersionId));
         }
     }
     Ok(known)

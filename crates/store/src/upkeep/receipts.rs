@@ -133,16 +133,18 @@ pub(super) async fn list<C: ConnectionTrait>(
     Ok(Page { items: page.items.into_iter().map(receipt).collect::<Outcome<_>>()?, next: page.next })
 }
 
-pub(super) async fn unverified<C: ConnectionTrait>(connection: &C, limit: u32) -> Outcome<Vec<DeletionReceipt>> {
-    let rows: Vec<Row> = sql::across_tenants(
-        format!(
-            "SELECT {COLUMNS} FROM deletions WHERE verify_time IS NULL AND end_time IS NOT NULL
-                ORDER BY end_time LIMIT $1"
-        ),
-        [i64::from(limit).into()],
-    )
-    .all(connection)
-    .await?;
+pub(super) async fn unverified<C: ConnectionTrait>(
+    connection: &C,
+    after: Option<&DeletionReceipt>,
+    limit: u32,
+) -> Outcome<Vec<DeletionReceipt>> {
+    let text = format!("SELECT {COLUMNS} FROM deletions WHERE verify_time IS NULL AND end_time IS NOT NULL");
+    let mut query = sql::across_tenants(text, []);
+    if let Some((after, end_time)) = after.and_then(|after| Some((after, after.end_time?))) {
+        query.push(" AND (end_time, document_id) > (").bind(end_time.0).push(", ").bind(after.document.0).push(")");
+    }
+    query.push(" ORDER BY end_time, document_id LIMIT ").bind(i64::from(limit));
+    let rows: Vec<Row> = query.all(connection).await?;
     rows.into_iter().map(receipt).collect()
 }
 
@@ -174,9 +176,12 @@ pub(super) async fn note_removal(
 
 pub(super) async fn rows_left(tx: &DatabaseTransaction, receipt: &DeletionReceipt) -> Outcome<u64> {
     let mut left = 0;
-    for (table, column) in
-        [("documents", "id"), ("document_versions", "document_id"), ("document_metadata", "document_id")]
-    {
+    for (table, column) in [
+        ("documents", "id"),
+        ("document_versions", "document_id"),
+        ("document_metadata", "document_id"),
+        ("answer_documents", "document_id"),
+    ] {
         let found: Option<i64> = sql::for_tenant(
             receipt.tenant,
             format!("SELECT COUNT(*) FROM {table} WHERE tenant_id = $1 AND {column} = $2"),
@@ -217,10 +222,8 @@ pub(super) async fn note_left(store: &Store, tenant: TenantId, document: Documen
 
 pub(super) async fn purge(store: &Store, keep_ms: i64) -> Outcome<u64> {
     let now = time::now_expression(store.backend());
-    let purged = sql::across_tenants(format!("DELETE FROM deletions WHERE end_time < {now} - $1"), [keep_ms.into()])
-        .execute(store.writer())
-        .await?;
-    Ok(purged)
+    let text = format!("DELETE FROM deletions WHERE end_time < {now} - $1 AND verify_time IS NOT NULL");
+    Ok(sql::across_tenants(text, [keep_ms.into()]).execute(store.writer()).await?)
 }
 
 fn receipt(row: Row) -> Outcome<DeletionReceipt> {

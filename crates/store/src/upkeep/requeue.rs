@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait as _, DatabaseTransaction, QueryFilter as _};
 use vectrion_core::{
     document::DocumentState,
     ids::{DocumentId, JobId, TenantId, VersionId},
-    job::JobPayload,
+    job::{JobPayload, Stage},
 };
 
 use crate::{
@@ -49,6 +49,15 @@ pub(super) async fn requeue(
     };
     if !makes_sense {
         return Ok(false);
+    }
+    if let JobPayload::PurgeVersionV1 { version_id } = &payload {
+        sql::for_tenant(
+            tenant,
+            "DELETE FROM dead_letters WHERE tenant_id = $1 AND version_id = $2 AND stage = $3",
+            [version_id.0.into(), Stage::DeleteDocument.as_str().into()],
+        )
+        .execute(&tx)
+        .await?;
     }
     let new = NewJob { tenant, document, payload, max_attempts, trace_id, announcer: store.announcer() };
     queue::add_as(&tx, job, new, now).await?;

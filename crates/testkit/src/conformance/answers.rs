@@ -74,7 +74,7 @@ fn turn(role: TurnRole, text: &str) -> Turn {
 }
 
 /// A passage of a document, as a search would give it.
-fn passage(document: &vectrion_core::document::Document, text: &str) -> Passage {
+pub fn passage(document: &vectrion_core::document::Document, text: &str) -> Passage {
     Passage {
         id: ChunkId::derive(document.version_id, 0, text.as_bytes(), "c1"),
         document: document.id,

@@ -2,17 +2,20 @@
 
 #![expect(missing_docs, reason = "a case is named by the promise that it checks")]
 
+mod lifecycle;
+
+pub use self::lifecycle::*;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use vectrion_core::{
-    ErrorKind::{Aborted, NotFound},
+    ErrorKind::Aborted,
     deletion::{DeletionCause, DeletionOrder, Left, Removed},
     document::DocumentState,
-    ids::{ChunkId, CollectionId, DocumentId, JobId, KeyId, TenantId, UploadId, VersionId},
+    ids::{ChunkId, CollectionId, DocumentId, JobId, KeyId, UploadId, VersionId},
     job::{JobPayload, Stage},
-    lifecycle::{LifecycleRule, LifecycleRules},
     page::PageRequest,
-    ports::upkeep::{KnownAs, VersionRecord},
+    ports::{jobs::DeadLetterFilter, upkeep::VersionRecord},
 };
 
 use super::scenario::{Database, Scenario, TRACE, TRIES, deletion, failure, pass, refused, walk};
@@ -27,6 +30,7 @@ macro_rules! upkeep_conformance {
             work_is_queued_again_only_where_it_makes_sense,
             what_is_embedded_again_stays_in_sight,
             a_version_that_is_one_too_many_goes_and_others_stay,
+            a_removal_that_was_given_up_is_one_dead_letter_and_leaves_the_version_alone,
             a_chore_belongs_to_one_holder_at_a_time,
             of_holders_at_once_one_gets_the_chore,
             a_deletion_leaves_a_tombstone_and_then_a_receipt,
@@ -95,9 +99,7 @@ pub async fn what_is_known_is_told_from_what_is_not<S: Database>(store: Arc<S>) 
     let admission = scenario.begin_upload(&scenario.file("b", "2")).await;
     let asked = [document.version_id, admission.version_id, VersionId::new()];
     let known: BTreeSet<_> = store.known_versions(scenario.tenant, &asked).await.expect("a look").into_iter().collect();
-    assert_eq!(known.len(), 2);
-    assert!(known.iter().any(|known| *known == (document.version_id, KnownAs::Version)));
-    assert!(known.iter().any(|known| *known == (admission.version_id, KnownAs::Upload)));
+    assert_eq!(known, BTreeSet::from([document.version_id, admission.version_id]));
     let uploads = store.known_uploads(scenario.tenant, &[admission.upload, UploadId::new()]).await.expect("a look");
     assert_eq!(uploads, [admission.upload]);
     let chunk = ChunkId::derive(document.version_id, 0, b"one", "c1");
@@ -181,6 +183,34 @@ pub async fn a_version_that_is_one_too_many_goes_and_others_stay<S: Database>(st
     assert_eq!(store.deletion_receipt(scenario.tenant, first.id).await.expect("a look"), None, "the document is there");
 }
 
+pub async fn a_removal_that_was_given_up_is_one_dead_letter_and_leaves_the_version_alone<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let bad = scenario.uploaded("a", "1").await;
+    let lease = scenario.claim(Stage::ProcessDocument).await;
+    store.fail(&lease, failure(&lease, "BAD")).await.expect("failed");
+    scenario.indexed("a", "2", &["two"]).await;
+    let letters = async |stage| {
+        let filter = DeadLetterFilter { stage: Some(stage), ..DeadLetterFilter::default() };
+        store.list_dead_letters(scenario.tenant, &filter, &PageRequest::first()).await.expect("a list").items
+    };
+    let reason = async || {
+        let version = store.document_version(scenario.tenant, bad.id, 1).await.expect("a look").expect("the version");
+        version.failure.map(|failure| failure.reason)
+    };
+    for _ in 0..2 {
+        assert!(requeue(&scenario, bad.id, JobPayload::PurgeVersionV1 { version_id: bad.version_id }).await);
+        let lease = scenario.claim(Stage::DeleteDocument).await;
+        store.fail(&lease, failure(&lease, "NO_LUCK")).await.expect("given up");
+        assert_eq!(reason().await.as_deref(), Some("BAD"), "it says why it failed");
+    }
+    let removals = letters(Stage::DeleteDocument).await;
+    assert_eq!((removals.len(), letters(Stage::ProcessDocument).await.len()), (1, 1), "{removals:?}");
+    store.replay_dead_letter(scenario.tenant, removals[0].id, TRACE).await.expect("a replay");
+    assert_eq!(reason().await.as_deref(), Some("BAD"), "it was never indexed");
+    scenario.finish_delete().await;
+    assert_eq!(store.document_version(scenario.tenant, bad.id, 1).await.expect("a look"), None);
+}
+
 pub async fn a_chore_belongs_to_one_holder_at_a_time<S: Database>(store: Arc<S>) {
     let (long, short) = (Duration::from_secs(600), Duration::from_millis(1));
     let chore = super::scenario::unique("chore");
@@ -229,7 +259,7 @@ pub async fn a_deletion_leaves_a_tombstone_and_then_a_receipt<S: Database>(store
     assert_eq!(tombstone.versions, [first.version_id, document.version_id]);
     assert_eq!((tombstone.collection, tombstone.trace_id.as_str()), (scenario.collection, TRACE));
     assert_eq!(store.rows_left(&tombstone).await.expect("a count"), 1 + 2 + 2 + 4, "document, versions, chunks, pages");
-    assert_eq!(store.unverified_receipts(9).await.expect("a list"), [], "it has not ended");
+    assert_eq!(store.unverified_receipts(None, 9).await.expect("a list"), [], "it has not ended");
 
     let stored = Removed { points: 2, objects: 4, bytes: 2468, ..Removed::default() };
     store.note_removal(scenario.tenant, document.id, stored).await.expect("noted");
@@ -242,7 +272,7 @@ pub async fn a_deletion_leaves_a_tombstone_and_then_a_receipt<S: Database>(store
     assert_eq!((receipt.key, receipt.request_time), (Some(key), tombstone.request_time));
     assert!(receipt.end_time.is_some_and(|end| end >= receipt.request_time) && receipt.verify_time.is_none());
     assert_eq!(store.rows_left(&receipt).await.expect("a count"), 0);
-    assert_eq!(store.unverified_receipts(9).await.expect("a list"), [receipt]);
+    assert_eq!(store.unverified_receipts(None, 9).await.expect("a list"), [receipt]);
 
     let left = Left { rows: 0, points: 1, objects: 2 };
     store.note_left(scenario.tenant, document.id, left).await.expect("noted");
@@ -252,7 +282,7 @@ pub async fn a_deletion_leaves_a_tombstone_and_then_a_receipt<S: Database>(store
     store.note_left(scenario.tenant, document.id, Left::default()).await.expect("noted");
     let receipt = store.deletion_receipt(scenario.tenant, document.id).await.expect("a look").expect("a receipt");
     assert!(receipt.verify_time.is_some() && receipt.left.is_nothing());
-    assert_eq!(store.unverified_receipts(9).await.expect("a list"), []);
+    assert_eq!(store.unverified_receipts(None, 9).await.expect("a list"), []);
     assert_eq!(store.deletion_receipt(other.tenant, document.id).await.expect("a look"), None, "it is not theirs");
 }
 
@@ -284,124 +314,28 @@ pub async fn receipts_are_listed_and_forgotten<S: Database>(store: Arc<S>) {
         let listed: Vec<DocumentId> = walk(size, page).await.into_iter().map(|receipt| receipt.document).collect();
         assert_eq!(listed, ids, "newest first, {size} at a time");
     }
+    let mut unverified: Vec<DocumentId> = Vec::new();
+    let mut last = None;
+    loop {
+        let page = store.unverified_receipts(last.as_ref(), 2).await.expect("a list");
+        unverified.extend(page.iter().map(|receipt| receipt.document));
+        last = page.last().cloned();
+        if page.len() < 2 {
+            break;
+        }
+    }
+    assert!(unverified.iter().rev().eq(&ids), "longest ended first, page after page: {unverified:?}");
+    for id in &ids[1..] {
+        store.note_left(scenario.tenant, *id, Left::default()).await.expect("verified");
+    }
     let pending = scenario.indexed("pending", "p", &["x"]).await;
     scenario.begin_delete(pending.id).await;
     assert_eq!(store.purge_receipts(600_000).await.expect("purged"), 0);
     pass().await;
-    assert!(store.purge_receipts(0).await.expect("purged") >= 5);
+    assert!(store.purge_receipts(0).await.expect("purged") >= 4);
     let left = store.list_deletion_receipts(scenario.tenant, &PageRequest::first()).await.expect("a list").items;
-    assert_eq!(left.iter().map(|receipt| receipt.document).collect::<Vec<_>>(), [pending.id], "it has not ended");
+    let left: Vec<DocumentId> = left.iter().map(|receipt| receipt.document).collect();
+    assert_eq!(left, [pending.id, ids[0]], "one has not ended, one was not verified");
     scenario.finish_delete().await;
     store.delete_tenant(scenario.tenant).await.expect("receipts go with their tenant");
-}
-
-pub async fn a_policy_is_set_read_and_taken_back<S: Database>(store: Arc<S>) {
-    let (scenario, other) = (Scenario::new(&*store).await, Scenario::new(&*store).await);
-    let (tenant, collection) = (scenario.tenant, scenario.collection);
-    let none = store.lifecycle_policy(tenant, collection).await.expect("a policy");
-    assert!(none.rules.is_empty() && none.update_time.is_none() && none.collection == collection);
-    refused(store.lifecycle_policy(other.tenant, collection).await, NotFound, "COLLECTION_NOT_FOUND");
-    let missing = store.set_lifecycle_policy(tenant, CollectionId::new(), LifecycleRules::default()).await;
-    refused(missing, NotFound, "COLLECTION_NOT_FOUND");
-
-    let all = LifecycleRules {
-        retention_days: Some(365),
-        keep_versions: Some(3),
-        purge_failed_days: Some(7),
-        purge_orphans: true,
-    };
-    for rules in [all, LifecycleRules { keep_versions: Some(1), ..LifecycleRules::default() }] {
-        let set = store.set_lifecycle_policy(tenant, collection, rules).await.expect("set");
-        assert!(set.rules == rules && set.update_time.is_some() && set.tenant == tenant);
-        assert_eq!(store.lifecycle_policy(tenant, collection).await.expect("a policy"), set);
-        let found = store.walk_lifecycle_policies(None, 1000).await.expect("a walk");
-        assert!(found.contains(&set));
-        let after = store.walk_lifecycle_policies(Some(collection), 1000).await.expect("a walk");
-        assert!(!after.contains(&set));
-    }
-    store.set_lifecycle_policy(tenant, collection, LifecycleRules::default()).await.expect("taken back");
-    assert!(store.lifecycle_policy(tenant, collection).await.expect("a policy").rules.is_empty());
-    let left = store.walk_lifecycle_policies(None, 1000).await.expect("a walk");
-    assert!(left.iter().all(|policy| policy.collection != collection));
-}
-
-pub async fn a_policy_goes_with_its_collection<S: Database>(store: Arc<S>) {
-    let scenario = Scenario::new(&*store).await;
-    let rules = LifecycleRules { keep_versions: Some(1), ..LifecycleRules::default() };
-    let made = store.create_collection(scenario.tenant, CollectionId::new(), "c", "", "").await.expect("a collection");
-    store.set_lifecycle_policy(scenario.tenant, made.id, rules).await.expect("set");
-    store.delete_collection(scenario.tenant, made.id).await.expect("deleted");
-    store.set_lifecycle_policy(scenario.tenant, scenario.collection, rules).await.expect("set");
-    store.delete_tenant(scenario.tenant).await.expect("deleted");
-    let left = store.walk_lifecycle_policies(None, 1000).await.expect("a walk");
-    assert!(left.iter().all(|policy| policy.tenant != scenario.tenant));
-}
-
-pub async fn rules_name_what_they_would_remove<S: Database>(store: Arc<S>) {
-    let scenario = Scenario::new(&*store).await;
-    let (tenant, collection) = (scenario.tenant, scenario.collection);
-    let mut versions = Vec::new();
-    for number in 1..=4 {
-        versions.push(scenario.indexed("a", &number.to_string(), &["x"]).await.version_id);
-        if number > 1 {
-            scenario.finish_delete().await;
-        }
-    }
-    let failed = scenario.uploaded("failed", "f").await;
-    let lease = scenario.claim(Stage::ProcessDocument).await;
-    store.fail(&lease, failure(&lease, "X")).await.expect("given up");
-    let names = async |rule| {
-        let mut named = Vec::new();
-        let mut after = None;
-        loop {
-            let page = store.lifecycle_candidates(tenant, collection, rule, after, 1).await.expect("candidates");
-            let Some(last) = page.last() else { return named };
-            after = Some(last.version_id);
-            named.push((last.document, last.version_id));
-        }
-    };
-    let a = scenario.now(failed.id).await;
-    let document = records(&scenario).await[0].document;
-    assert_eq!(names(LifecycleRule::Versions(2)).await, [(document, versions[0]), (document, versions[1])]);
-    assert_eq!(names(LifecycleRule::Versions(4)).await, []);
-    assert_eq!(names(LifecycleRule::Versions(9)).await, []);
-    assert_eq!(names(LifecycleRule::Retention(1)).await, [], "nothing is that old");
-    assert_eq!(names(LifecycleRule::Failed(1)).await, []);
-    pass().await;
-    let mut old: Vec<_> = names(LifecycleRule::Retention(0)).await;
-    old.sort_unstable();
-    let mut all = vec![(document, versions[3]), (failed.id, failed.version_id)];
-    all.sort_unstable();
-    assert_eq!(old, all, "every document by its newest version");
-    assert_eq!(names(LifecycleRule::Failed(0)).await, [(failed.id, failed.version_id)]);
-    let named = store.lifecycle_candidates(tenant, collection, LifecycleRule::Failed(0), None, 9).await;
-    let named = named.expect("candidates").remove(0);
-    assert_eq!((named.revision, named.version, named.filename), (a.revision, 1, a.filename));
-
-    // A failed newer version does not take the one that searches see.
-    scenario.uploaded("a", "5").await;
-    let lease = scenario.claim(Stage::ProcessDocument).await;
-    store.fail(&lease, failure(&lease, "X")).await.expect("given up");
-    pass().await;
-    assert_eq!(names(LifecycleRule::Failed(0)).await.len(), 1, "a document that can be found has not failed for good");
-    let kept = names(LifecycleRule::Versions(1)).await;
-    assert_eq!(kept, [(document, versions[0]), (document, versions[1]), (document, versions[2])]);
-    scenario.begin_delete(document).await;
-    assert_eq!(names(LifecycleRule::Versions(1)).await, [], "it goes anyhow");
-    let elsewhere = store.lifecycle_candidates(TenantId::new(), collection, LifecycleRule::Retention(0), None, 9).await;
-    assert_eq!(elsewhere.expect("candidates"), []);
-}
-
-pub async fn orphans_are_looked_for_once_in_a_while<S: Database>(store: Arc<S>) {
-    let scenario = Scenario::new(&*store).await;
-    let (tenant, collection, long) = (scenario.tenant, scenario.collection, Duration::from_secs(600));
-    assert!(!store.begin_orphans(tenant, collection, long).await.expect("an answer"), "there is no policy");
-    let rules = LifecycleRules { purge_orphans: true, ..LifecycleRules::default() };
-    store.set_lifecycle_policy(tenant, collection, rules).await.expect("set");
-    assert!(store.begin_orphans(tenant, collection, long).await.expect("an answer"));
-    assert!(!store.begin_orphans(tenant, collection, long).await.expect("an answer"), "they were looked for just now");
-    pass().await;
-    assert!(store.begin_orphans(tenant, collection, Duration::from_millis(1)).await.expect("an answer"));
-    let policy = store.lifecycle_policy(tenant, collection).await.expect("a policy");
-    assert!(policy.orphans_time.is_some());
 }

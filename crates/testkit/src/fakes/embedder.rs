@@ -23,6 +23,8 @@ pub struct WordEmbedder {
     batch_size: usize,
     /// Faults of the next calls of `embed`.
     pub faults: Faults,
+    /// Faults of the next calls of `embed_query`.
+    pub question_faults: Faults,
     batches: Mutex<Vec<usize>>,
     questions: AtomicUsize,
 }
@@ -37,6 +39,7 @@ impl WordEmbedder {
             model: model.to_owned(),
             batch_size,
             faults: Faults::default(),
+            question_faults: Faults::default(),
             batches: Mutex::default(),
             questions: AtomicUsize::new(0),
         }
@@ -76,6 +79,7 @@ impl Embedder for WordEmbedder {
     }
 
     async fn embed_query(&self, text: &str) -> Result<Vec<f32>> {
+        self.question_faults.strike().await?;
         self.questions.fetch_add(1, Ordering::SeqCst);
         Ok(vector(text))
     }

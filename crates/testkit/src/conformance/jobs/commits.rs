@@ -85,7 +85,8 @@ pub async fn the_first_indexed_version_becomes_visible<S: Database>(store: Arc<S
     let document = scenario.indexed("a", "1", &["one", "two"]).await;
     assert_eq!((document.state, document.indexed_version), (DocumentState::Indexed, Some(1)));
     assert_eq!((document.progress.chunks_total, document.progress.chunks_done), (2, 2));
-    assert!(store.any_searchable(scenario.tenant, &SearchFilter::default()).await.expect("a look"));
+    let found = store.matching_documents(scenario.tenant, &SearchFilter::default(), 9).await.expect("a look");
+    assert_eq!(found, [document.id]);
     assert!(waiting(&scenario).await.is_empty(), "it replaced nothing");
     let empty = scenario.indexed("b", "2", &[]).await;
     assert_eq!((empty.state, empty.chunk_count), (DocumentState::Indexed, 0));
