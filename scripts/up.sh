@@ -18,6 +18,8 @@ PROGRAMS="$(mkdir -p "$TARGET/release" && cd "$TARGET/release" && pwd)"
 PROCESSES=(server-1 server-2 worker-1 worker-2)
 SERVICES=(postgres rabbitmq redis s3 qdrant)
 STOP_SIGNAL=TERM
+# Beyond what a process gives to its work in hand (server.drain_s, worker.drain_s) and to the rest of its end.
+STOP_S=90
 
 # The URL of a service that the caller has.
 given() {
@@ -92,8 +94,15 @@ start_process() {
     wait_ready
 }
 
+# Its name can be guessed: somebody else may have made it.
+own_base() {
+    [ -n "$(find "$BASE" -maxdepth 0 -type d -user "$(id -u)" ! -perm /022)" ] \
+        || fail "$BASE is not a directory of yours that nobody else can write to: remove it, or set VECTRION_UP_DIR"
+}
+
 start_all() {
-    mkdir -p "$BASE"
+    (umask 022 && mkdir -p "$BASE")
+    own_base
     chmod 755 "$BASE"
     [ -s "$BASE/pepper" ] || (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$BASE/pepper")
     start_services
@@ -114,6 +123,8 @@ TEXT
 }
 
 stop_all() {
+    [ -e "$BASE" ] || [ -L "$BASE" ] || { say "nothing runs: there is no $BASE"; return; }
+    own_base
     local name service
     for name in worker-2 worker-1 server-2 server-1; do
         NAME="$name" DIR="$BASE/$name"

@@ -20,20 +20,50 @@ fail() { echo "error: $*" >&2; exit 1; }
 apt_package() {
     [ -e "$2" ] && return
     command -v apt-get >/dev/null || fail "$2 is missing, and so is apt-get: install $1"
-    local as_root=()
+    AS_ROOT=()
     if [ "$(id -u)" -ne 0 ]; then
         sudo -n true 2>/dev/null || fail "$2 is missing: run \`apt-get install $1\` as root"
-        as_root=(sudo -n)
+        AS_ROOT=(sudo -n)
     fi
-    say "installing the Debian package $1"
-    # RUNLEVEL=1 keeps the package's script from starting its service.
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$1" >"$DIR/install.log" 2>&1 \
-        || { "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 update >>"$DIR/install.log" 2>&1 \
-            && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-                apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$1" >>"$DIR/install.log" 2>&1; } \
-        || { tail -n 5 "$DIR/install.log" >&2; fail "cannot install $1; $DIR/install.log says why"; }
+    # One at a time: apt waits for the lock of its packages, but not for that of its lists. A shell of its own lets go of the
+    # lock, and undoes what was there for the time of the installation, however it ends.
+    (
+        flock 8
+        [ -e "$2" ] || install_package "$1"
+    ) 8>>"${TMPDIR:-/tmp}/vectrion-apt-$(id -u).lock" || exit 1
     [ -e "$2" ] || fail "the package $1 was installed, but $2 is not there"
+}
+
+install_package() {
+    say "installing the Debian package $1"
+    keep_services_from_starting "$1"
+    : >"$DIR/install.log"
+    apt_get install -y --no-install-recommends "$1" \
+        || { apt_get update && apt_get install -y --no-install-recommends "$1"; } \
+        || { tail -n 5 "$DIR/install.log" >&2; fail "cannot install $1; $DIR/install.log says why"; }
+}
+
+apt_get() {
+    "${AS_ROOT[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >>"$DIR/install.log" 2>&1 8>&- 9>&-
+}
+
+# Until this shell ends. RUNLEVEL=1 alone does not keep systemd from starting what a package brings.
+keep_services_from_starting() {
+    local policy=/usr/sbin/policy-rc.d clusters=/etc/postgresql-common/createcluster.d/vectrion.conf
+    MADE=()
+    trap '[ ${#MADE[@]} -eq 0 ] || "${AS_ROOT[@]}" rm -f "${MADE[@]}"' EXIT
+    trap 'exit 1' INT TERM HUP
+    if [ ! -e "$policy" ]; then
+        MADE+=("$policy")
+        printf '#!/bin/sh\nexit 101\n' | "${AS_ROOT[@]}" install -m 755 /dev/stdin "$policy"
+    fi
+    # PostgreSQL's package makes a cluster of its own, unless it is told not to. Where it has been before, it is configured.
+    case "$1" in postgresql-*) ;; *) return 0 ;; esac
+    if ! dpkg-query -W -f '${db:Status-Status}' postgresql-common 2>/dev/null | grep -Eq '^(installed|config-files)'; then
+        MADE+=("$clusters")
+        printf 'create_main_cluster = false\n' | "${AS_ROOT[@]}" install -D -m 644 /dev/stdin "$clusters"
+    fi
 }
 
 # A port of the loopback that nobody uses now.
@@ -122,7 +152,7 @@ stop() {
     exec 9>"$DIR/.lock"
     flock 9
     local pid end=$((SECONDS + STOP_S))
-    pid="$(running 2>/dev/null)" || { rm -f "$DIR/pid"; return 0; }
+    pid="$(running 2>/dev/null)" || { rm -f "$DIR/pid"; finish; return 0; }
     kill -"${STOP_SIGNAL:-TERM}" "$pid"
     while running >/dev/null 2>&1; do
         if [ $SECONDS -ge $end ]; then

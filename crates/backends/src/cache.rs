@@ -72,6 +72,19 @@ impl CacheBackend {
         }
     }
 
+    /// Whether the URL and the settings can be right. Asks no service.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, naming the setting.
+    pub fn validate(url: &str) -> Result<()> {
+        match backend_url::split(KEY, url)? {
+            ("memory", "") => Ok(()),
+            #[cfg(feature = "redis")]
+            ("redis" | "rediss", _) => redis::validate(url),
+            (scheme, _) => Err(backend_url::unsupported(KEY, scheme, SCHEMES)),
+        }
+    }
+
     fn cache(&self) -> &dyn Cache {
         match self {
             Self::Memory(cache) => cache,

@@ -75,6 +75,22 @@ impl ObjectBackend {
         }
     }
 
+    /// Whether the URL and the settings can be right. Asks no service.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, naming the setting.
+    pub fn validate(url: &str, settings: &ObjectSettings) -> Result<()> {
+        match backend_url::split(KEY, url)? {
+            ("file", rest) => backend_url::local_directory(KEY, rest).map(drop),
+            #[cfg(feature = "s3")]
+            ("s3", rest) => settings.s3.validate(rest),
+            (other, _) => {
+                let _ = settings;
+                Err(backend_url::unsupported(KEY, other, SCHEMES))
+            }
+        }
+    }
+
     fn store(&self) -> &dyn ObjectStore {
         match self {
             Self::Local(store) => store,

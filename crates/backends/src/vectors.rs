@@ -92,6 +92,19 @@ impl VectorBackend {
         }
     }
 
+    /// Whether the URL and the settings can be right. Reads certificates, and asks no server.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, naming the setting.
+    pub fn validate(url: &str, settings: &VectorSettings) -> Result<()> {
+        match backend_url::split(KEY, url)? {
+            #[cfg(feature = "edge")]
+            ("edge", rest) => backend_url::local_directory(KEY, rest).map(drop),
+            // An index on a server is only prepared by being opened.
+            _ => Self::open(url, settings).map(drop),
+        }
+    }
+
     /// Asks a server whether it can be used as it is configured, so that a wrong URL or key shows at the start. What is in
     /// this process was seen when it was opened.
     ///

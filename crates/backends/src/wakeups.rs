@@ -66,6 +66,22 @@ impl WakeupBackend {
         }
     }
 
+    /// Whether the URL and the settings can be right. Reads certificates, and asks no broker.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, naming the setting.
+    pub fn validate(url: &str, settings: &WakeupSettings) -> Result<()> {
+        match backend_url::split(KEY, url)? {
+            ("db", "") => Ok(()),
+            #[cfg(feature = "amqp")]
+            ("amqp" | "amqps", _) => amqp::validate(url, &settings.amqp),
+            (scheme, _) => {
+                let _ = settings;
+                Err(backend_url::unsupported(KEY, scheme, SCHEMES))
+            }
+        }
+    }
+
     /// Whether wake-ups are published by a relay from an outbox, because they leave the process.
     #[must_use]
     pub fn needs_outbox(url: &str) -> bool {

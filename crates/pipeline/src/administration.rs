@@ -15,7 +15,6 @@ pub use self::{dead_letters::Handled, queues::QueueStream, reconcile::ReconcileR
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use vectrion_core::{
     Error, Result,
     ids::TenantId,
@@ -37,7 +36,7 @@ pub struct TenantRef(pub String);
 pub struct Administration {
     ports: Arc<Ports>,
     identity: Arc<Identity>,
-    queue_watches: Arc<Semaphore>,
+    queue_watches: queues::Watches,
     ingest: IngestSettings,
     housekeeping: HousekeepingSettings,
 }
@@ -51,8 +50,7 @@ impl Administration {
         ingest: IngestSettings,
         housekeeping: HousekeepingSettings,
     ) -> Self {
-        let queue_watches = Arc::new(Semaphore::new(queues::MAX_WATCHES));
-        Self { ports, identity, queue_watches, ingest, housekeeping }
+        Self { ports, identity, queue_watches: queues::Watches::default(), ingest, housekeeping }
     }
 
     /// The tenant that a call is about.

@@ -78,9 +78,6 @@ impl App {
         let data_dir = DataDir::open(config.data_dir())?;
         let pepper = match config.text("auth.pepper") {
             "" => data_dir.pepper(|| rand::rng().random())?,
-            short if short.len() < 32 => {
-                return Err(ConfigError::invalid("auth.pepper", "needs at least 32 bytes").into());
-            }
             pepper => pepper.as_bytes().to_vec(),
         };
         let engine = Engine::start(config, data_dir.scratch()?).await?;

@@ -109,29 +109,58 @@ fn to_f64(count: u64) -> f64 {
 }
 
 async fn health(State(shared): State<Shared>) -> (StatusCode, String) {
-    match ready(&shared.ports).await {
-        Ok(()) => match shared.ports.wakeups.check().await {
-            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-            // Calls are served and jobs are found, only later: nobody is to be sent elsewhere, or restarted, for that.
-            Err(error) => (StatusCode::OK, format!("ok\ndegraded: queue: {}: {}\n", error.reason(), error.message())),
-        },
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}: {}\n", error.reason(), error.message())),
-    }
+    let ports = &shared.ports;
+    let look = async {
+        let (database, vectors, objects, embedder) = futures::join!(
+            async { ports.directory.is_empty().await.map(drop) },
+            ports.vectors.check(),
+            ports.objects.check(),
+            ports.embedder.check(),
+        );
+        [("database", database), ("vectors", vectors), ("objects", objects), ("embedder", embedder)]
+    };
+    let (needed, queue) = futures::join!(tokio::time::timeout(PATIENCE, look), ports.wakeups.check());
+    let needed = needed.unwrap_or_else(|_| {
+        let message = format!("what a call needs did not answer within {} s", PATIENCE.as_secs());
+        let silent = Error::new(ErrorKind::DeadlineExceeded, "DEPENDENCY_SILENT", message);
+        [("database", Err(silent)), ("vectors", Ok(())), ("objects", Ok(())), ("embedder", Ok(()))]
+    });
+    verdict(&needed, &queue)
 }
 
-/// Whether everything that a call needs can be used now.
-///
-/// # Errors
-/// The first dependency that cannot be used.
-pub async fn ready(ports: &Ports) -> vectrion_core::Result<()> {
-    let look = async {
-        ports.directory.is_empty().await?;
-        ports.vectors.check().await?;
-        ports.objects.check().await?;
-        ports.embedder.check().await
-    };
-    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| {
-        let message = format!("what a call needs did not answer within {} s", PATIENCE.as_secs());
-        Err(Error::new(ErrorKind::DeadlineExceeded, "DEPENDENCY_SILENT", message))
-    })
+/// What is full or throttled refuses some calls, and without the queue jobs are found only later: nobody is to be sent
+/// elsewhere, or restarted, for either.
+fn verdict(needed: &[(&str, Result<(), Error>)], queue: &Result<(), Error>) -> (StatusCode, String) {
+    let shown = |error: &Error| format!("{}: {}\n", error.reason(), error.message());
+    let mut said = "ok\n".to_owned();
+    for (what, part) in needed {
+        match part {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                said.push_str(&format!("degraded: {what}: {}", shown(error)));
+            }
+            Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, shown(error)),
+        }
+    }
+    if let Err(error) = queue {
+        said.push_str(&format!("degraded: queue: {}", shown(error)));
+    }
+    (StatusCode::OK, said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_full_is_degraded_and_what_is_away_is_not_ready() {
+        let full = || Err(Error::new(ErrorKind::ResourceExhausted, "STORAGE_FULL", "no room"));
+        let away = || Err(Error::unavailable("INDEX_UNAVAILABLE", "away"));
+        assert_eq!(verdict(&[("vectors", Ok(()))], &Ok(())), (StatusCode::OK, "ok\n".to_owned()));
+        let (status, said) = verdict(&[("vectors", full()), ("objects", Ok(()))], &away());
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(said, "ok\ndegraded: vectors: STORAGE_FULL: no room\ndegraded: queue: INDEX_UNAVAILABLE: away\n");
+        let (status, said) = verdict(&[("vectors", full()), ("objects", away())], &Ok(()));
+        assert_eq!((status, said.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "INDEX_UNAVAILABLE: away\n"));
+    }
 }

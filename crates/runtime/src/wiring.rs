@@ -14,7 +14,7 @@ use std::{
 
 use serde::Deserialize;
 use vectrion_backends::{vectors::VectorBackend, wakeups::WakeupBackend};
-use vectrion_core::Error;
+use vectrion_core::{Error, ErrorKind};
 use vectrion_documents::FileParser;
 use vectrion_pipeline::Ports;
 use vectrion_store::Store;
@@ -29,6 +29,8 @@ use crate::{
 
 pub use self::database::migrate;
 
+/// Bytes of a pepper that cannot be guessed.
+const MIN_PEPPER_BYTES: usize = 32;
 /// Largest wait for a backend to let go of what it holds.
 const CLOSE_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
 
@@ -129,7 +131,19 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> +
 }
 
 fn backend(what: &'static str) -> impl Fn(Error) -> StartError {
-    move |source| StartError::Backend { what, source }
+    move |source| match source.kind() {
+        // Nothing but the settings has been given to it.
+        ErrorKind::InvalidArgument => StartError::Config(misfit(what)(source)),
+        _ => StartError::Backend { what, source },
+    }
+}
+
+/// What a backend says of its settings, by the setting that it names, else by `key`.
+fn misfit(key: &'static str) -> impl Fn(Error) -> ConfigError {
+    move |error| match error.violations().first() {
+        Some(violation) => ConfigError::invalid(violation.field.as_str(), violation.description.as_str()),
+        None => ConfigError::invalid(key, error.message()),
+    }
 }
 
 fn scheme(url: &str) -> &str {
@@ -142,7 +156,11 @@ fn scheme(url: &str) -> &str {
 /// The first such key.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
     check_backends(config)?;
-    if database::is_shared(config) && config.text("auth.pepper").is_empty() {
+    let pepper = config.text("auth.pepper");
+    if !pepper.is_empty() && pepper.len() < MIN_PEPPER_BYTES {
+        return Err(ConfigError::invalid("auth.pepper", format!("needs at least {MIN_PEPPER_BYTES} bytes")));
+    }
+    if database::is_shared(config) && pepper.is_empty() {
         return Err(ConfigError::invalid(
             "auth.pepper",
             "must be set with a PostgreSQL database: every server of an installation needs the same; make one with \
@@ -217,7 +235,13 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
 
 /// Whether the stores that the configuration names can be reached.
 pub(crate) async fn examine_stores(config: &Config) -> Vec<Finding> {
-    stores::examine(config).await
+    let (database, queue, vectors, others) = futures::join!(
+        database::examine(config),
+        queue::examine(config),
+        vectors::examine(config),
+        stores::examine(config)
+    );
+    database.into_iter().chain(queue).chain(vectors).chain(others).collect()
 }
 
 /// Whether the models that the configuration names can be loaded or reached.

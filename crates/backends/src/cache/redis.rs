@@ -63,6 +63,11 @@ pub struct RedisCache {
     breaker: Breaker,
 }
 
+/// Whether the URL can be right.
+pub(super) fn validate(url: &str) -> Result<()> {
+    RedisUrl::parse(url).map(drop)
+}
+
 impl RedisCache {
     /// Connects to the server of `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=NAME]`, or `rediss://…` for TLS
     /// with the certificates that the system trusts, and tries whether values can be written, read and removed.

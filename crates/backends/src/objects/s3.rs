@@ -35,8 +35,12 @@ const CHECKED_FOR: Duration = Duration::from_secs(2);
 /// Tries of a deletion, and the pause after the first, which grows.
 const DELETE_TRIES: u32 = 3;
 const DELETE_PAUSE: Duration = Duration::from_millis(100);
-/// Large objects that are written at once, each with a part in memory.
-const LARGE_PUTS: usize = 32;
+/// Objects that are listed and removed at once, as many as one request can.
+const DELETE_PAGE: usize = 1000;
+/// Large objects that are taken in at once, each with a part of up to 8 MiB in memory, as slowly as its bytes come.
+const GATHERING: usize = 256;
+/// Parts of them that are sent at once.
+const SENDING: usize = 32;
 
 /// Objects below a prefix of a bucket. Several installations share a bucket by different prefixes, several processes of
 /// one installation share all.
@@ -56,7 +60,8 @@ pub struct S3Objects {
     /// The same bucket with less patience, to see whether it can be used.
     prober: AmazonS3,
     prefix: Location,
-    large_puts: Arc<Semaphore>,
+    gathering: Semaphore,
+    sending: Semaphore,
     checked: Mutex<Option<Instant>>,
 }
 
@@ -74,30 +79,25 @@ impl S3Objects {
         self.prober.list_paginated(Some(prefix).filter(|prefix| !prefix.is_empty()), options).await.map(drop)
     }
 
-    /// Removes, a few times if need be. By protocol a deletion is a POST, which the client does not repeat over a
-    /// connection that broke; it may be.
-    async fn removing<F>(&self, key: &ObjectKey, remove: impl Fn() -> F) -> Result<()>
-    where
-        F: Future<Output = Result<(), object_store::Error>>,
-    {
-        let mut tries = 0;
-        loop {
-            match remove().await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
-                Err(error) => {
-                    let error = failure::failed(error, key);
-                    tries += 1;
-                    if !error.is_transient() || tries >= DELETE_TRIES {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(DELETE_PAUSE * tries).await;
-                }
-            }
-        }
-    }
-
     async fn facts(&self, key: &ObjectKey) -> Result<object_store::ObjectMeta> {
         self.asking.head(&keys::location(key)?).await.map_err(|error| failure::failed(error, key))
+    }
+}
+
+/// Removes, a few times if need be. By protocol a deletion is a POST, which the client does not repeat over a connection
+/// that broke; it may be.
+async fn removing<F>(remove: impl Fn() -> F) -> Result<(), object_store::Error>
+where
+    F: Future<Output = Result<(), object_store::Error>>,
+{
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match remove().await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
+            Err(error) if tries >= DELETE_TRIES => return Err(error),
+            Err(_) => tokio::time::sleep(DELETE_PAUSE * tries).await,
+        }
     }
 }
 
@@ -135,20 +135,27 @@ impl ObjectStore for S3Objects {
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
         let location = keys::location(key)?;
-        self.removing(key, || self.asking.delete(&location)).await
+        removing(|| self.asking.delete(&location)).await.map_err(|error| failure::failed(error, key))
     }
 
     async fn delete_prefix(&self, prefix: &ObjectKey) -> Result<u64> {
-        let found = self.list(prefix).await?;
-        let locations: Vec<_> = found.iter().map(|object| keys::location(&object.key)).collect::<Result<_>>()?;
-        let remove = || async {
-            let locations = stream::iter(locations.clone()).map(Ok).boxed();
-            let gone = |removed: &Result<_, _>| !matches!(removed, Err(object_store::Error::NotFound { .. }));
-            let removed = self.asking.delete_stream(locations).filter(|removed| std::future::ready(gone(removed)));
-            removed.try_for_each(|_| std::future::ready(Ok(()))).await
-        };
-        self.removing(prefix, remove).await?;
-        Ok(found.len() as u64)
+        let (mut count, mut after) = (0, None);
+        loop {
+            let found = self.walk(prefix, after.as_ref(), DELETE_PAGE).await?;
+            let locations: Vec<_> = found.iter().map(|object| keys::location(&object.key)).collect::<Result<_>>()?;
+            let remove = || async {
+                let locations = stream::iter(locations.clone()).map(Ok).boxed();
+                let gone = |removed: &Result<_, _>| !matches!(removed, Err(object_store::Error::NotFound { .. }));
+                let removed = self.asking.delete_stream(locations).filter(|removed| std::future::ready(gone(removed)));
+                removed.try_for_each(|_| std::future::ready(Ok(()))).await
+            };
+            removing(remove).await.map_err(|error| failure::failed(error, prefix))?;
+            count += found.len() as u64;
+            if found.len() < DELETE_PAGE {
+                return Ok(count);
+            }
+            after = found.into_iter().last().map(|object| object.key);
+        }
     }
 
     async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>> {

@@ -107,6 +107,11 @@ impl fmt::Debug for AmqpWakeups {
     }
 }
 
+/// Whether the URL and the settings can be right.
+pub(super) fn validate(url: &str, settings: &AmqpSettings) -> Result<()> {
+    Dial::new(url, settings).map(drop)
+}
+
 impl AmqpWakeups {
     /// Connects to `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://`, and declares queues and exchanges.
     ///

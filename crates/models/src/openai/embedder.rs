@@ -137,7 +137,7 @@ impl OpenAiEmbedder {
         if let Some((field, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(Error::invalid_field(*field, "must be at least 1"));
         }
-        // One place is always a question's.
+        // Of several places one is always a question's.
         let places = settings.endpoint.rate.max_concurrency;
         let concurrency = if places == 0 { settings.concurrency } else { settings.concurrency.min(places.max(2) - 1) };
         let name = name(&settings, dimension);
@@ -169,11 +169,11 @@ impl OpenAiEmbedder {
         let prefix = estimated_tokens(&self.settings.passage_prefix);
         let tokens: Vec<usize> = tokens.into_iter().map(|tokens| tokens + prefix).collect();
         let mut texts = texts.into_iter();
-        let batches: Vec<(Vec<String>, usize)> =
-            batches(&tokens, self.settings.batch_inputs, self.settings.batch_tokens)
-                .into_iter()
-                .map(|batch| (texts.by_ref().take(batch.len()).collect(), tokens[batch].iter().sum()))
-                .collect();
+        let batch_tokens = self.settings.batch_tokens.min(self.endpoint.gate.bulk_tokens());
+        let batches: Vec<(Vec<String>, usize)> = batches(&tokens, self.settings.batch_inputs, batch_tokens)
+            .into_iter()
+            .map(|batch| (texts.by_ref().take(batch.len()).collect(), tokens[batch].iter().sum()))
+            .collect();
         let vectors: Vec<Vec<Vec<f32>>> = stream::iter(batches)
             .map(|(texts, tokens)| self.embed_batch(texts, tokens, urgency))
             .buffered(self.settings.concurrency)

@@ -1,12 +1,15 @@
 //! How often an endpoint is called, and by how many at once: limits of this process, and what the endpoint asks for.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
-    sync::{Mutex as Line, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex as Line, Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until, timeout_at},
 };
 
@@ -14,6 +17,8 @@ use super::{Failure, RateSettings, from_now};
 
 /// What may be used at once of a limit per minute: the amount of so many seconds.
 const BURST_S: f64 = 10.0;
+/// The share of it that background work leaves to questions.
+const RESERVE: f64 = 0.2;
 /// Pause after an endpoint limited the rate without saying for how long.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause; then it is asked again.
@@ -37,7 +42,33 @@ pub(crate) struct Gate {
     /// First come, first served, among those of the same urgency.
     questions: Line<()>,
     bulk: Line<()>,
+    waiting: Waiting,
     state: Mutex<State>,
+}
+
+/// Questions that wait for the limits: background work lets them go first.
+#[derive(Debug, Default)]
+struct Waiting {
+    questions: AtomicUsize,
+    /// One of them waits no more.
+    one_less: Notify,
+}
+
+/// A question that waits, until it is dropped.
+struct Question<'a>(&'a Waiting);
+
+impl<'a> Question<'a> {
+    fn waits(waiting: &'a Waiting) -> Self {
+        waiting.questions.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.0.questions.fetch_sub(1, Ordering::SeqCst);
+        self.0.one_less.notify_waiters();
+    }
 }
 
 #[derive(Debug)]
@@ -64,26 +95,43 @@ impl Gate {
             tokens: Bucket::per_minute(settings.tokens_per_minute, now),
             paused_until: None,
         };
-        Self { places, questions: Line::new(()), bulk: Line::new(()), state: Mutex::new(state) }
+        Self {
+            places,
+            questions: Line::new(()),
+            bulk: Line::new(()),
+            waiting: Waiting::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Tokens that background work may use at once without making questions pay for it.
+    pub(crate) fn bulk_tokens(&self) -> usize {
+        let capacity = self.state().tokens.as_ref().map(|bucket| bucket.capacity * (1.0 - RESERVE));
+        capacity.map_or(usize::MAX, whole)
     }
 
     /// Waits for leave to make a request of about so many tokens. Fails at once if the wait would go beyond `limit`.
     pub(crate) async fn enter(&self, urgency: Urgency, tokens: usize, limit: Option<Instant>) -> Result<Pass, Failure> {
         let limit = limit.unwrap_or_else(|| from_now(Duration::MAX));
-        let line = match urgency {
-            Urgency::Question => &self.questions,
-            Urgency::Bulk => &self.bulk,
+        let (line, waits) = match urgency {
+            Urgency::Question => (&self.questions, Some(Question::waits(&self.waiting))),
+            Urgency::Bulk => (&self.bulk, None),
         };
-        let turn = timeout_at(limit, line.lock()).await.map_err(|_elapsed| self.throttled(tokens))?;
+        let turn = timeout_at(limit, line.lock()).await.map_err(|_elapsed| self.throttled(urgency, tokens))?;
         loop {
+            let one_less = self.waiting.one_less.notified();
+            if urgency == Urgency::Bulk && self.waiting.questions.load(Ordering::SeqCst) > 0 {
+                timeout_at(limit, one_less).await.map_err(|_elapsed| self.throttled(urgency, tokens))?;
+                continue;
+            }
             let now = Instant::now();
-            let Err(ready) = self.state().take(tokens, now) else { break };
+            let Err(ready) = self.state().take(urgency, tokens, now) else { break };
             if ready >= limit {
                 return Err(Failure::Throttled { retry_after: ready - now });
             }
             sleep_until(ready).await;
         }
-        drop(turn);
+        drop((turn, waits));
         let place = match &self.places {
             None => None,
             Some(places) => {
@@ -102,11 +150,10 @@ impl Gate {
         state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
     }
 
-    fn throttled(&self, tokens: usize) -> Failure {
+    fn throttled(&self, urgency: Urgency, tokens: usize) -> Failure {
         let now = Instant::now();
-        Failure::Throttled {
-            retry_after: self.state().ready_at(tokens, now).saturating_duration_since(now).max(PLACE_RETRY),
-        }
+        let ready = self.state().ready_at(urgency, tokens, now);
+        Failure::Throttled { retry_after: ready.saturating_duration_since(now).max(PLACE_RETRY) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,8 +164,8 @@ impl Gate {
 
 impl State {
     /// Takes what a request uses, or says when there may be enough.
-    fn take(&mut self, tokens: usize, now: Instant) -> Result<(), Instant> {
-        let ready = self.ready_at(tokens, now);
+    fn take(&mut self, urgency: Urgency, tokens: usize, now: Instant) -> Result<(), Instant> {
+        let ready = self.ready_at(urgency, tokens, now);
         if ready > now {
             return Err(ready);
         }
@@ -131,8 +178,10 @@ impl State {
         Ok(())
     }
 
-    fn ready_at(&self, tokens: usize, now: Instant) -> Instant {
-        let of = |bucket: &Option<Bucket>, amount| bucket.as_ref().map_or(now, |bucket| bucket.ready_at(amount, now));
+    fn ready_at(&self, urgency: Urgency, tokens: usize, now: Instant) -> Instant {
+        let of = |bucket: &Option<Bucket>, amount| {
+            bucket.as_ref().map_or(now, |bucket| bucket.ready_at(urgency, amount, now))
+        };
         of(&self.requests, 1).max(of(&self.tokens, tokens)).max(self.paused_until.unwrap_or(now))
     }
 }
@@ -159,8 +208,12 @@ impl Bucket {
     }
 
     /// What is more than fits may begin when it is full, and is paid for afterwards.
-    fn ready_at(&self, amount: usize, now: Instant) -> Instant {
-        let missing = amount_of(amount).min(self.capacity) - self.level(now);
+    fn ready_at(&self, urgency: Urgency, amount: usize, now: Instant) -> Instant {
+        let left = match urgency {
+            Urgency::Question => 0.0,
+            Urgency::Bulk => self.capacity * RESERVE,
+        };
+        let missing = (amount_of(amount) + left).min(self.capacity) - self.level(now);
         if missing <= 0.0 {
             return now;
         }
@@ -178,6 +231,15 @@ fn amount_of(amount: usize) -> f64 {
     u32::try_from(amount).map_or(f64::from(u32::MAX), f64::from)
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive number, and a limit of 32 bits"
+)]
+fn whole(amount: f64) -> usize {
+    (amount as usize).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,7 +249,7 @@ mod tests {
     }
 
     async fn enter(gate: &Gate, tokens: usize) {
-        let _pass = gate.enter(Urgency::Bulk, tokens, None).await.expect("it waits as long as it takes");
+        let _pass = gate.enter(Urgency::Question, tokens, None).await.expect("it waits as long as it takes");
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,11 +294,38 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::ZERO);
         let bulk = tokio::spawn({
             let gate = Arc::clone(&gate);
-            async move { enter(&gate, 1_000).await }
+            async move { gate.enter(Urgency::Bulk, 1_000, None).await.map(drop) }
         });
         tokio::task::yield_now().await;
         let _pass = gate.enter(Urgency::Question, 100, limit).await.expect("a second");
         assert!(began.elapsed() <= Duration::from_millis(1_100), "{:?}", began.elapsed());
+        bulk.await.expect("no panic").expect("it waits as long as it takes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn background_work_leaves_a_reserve_and_lets_questions_that_wait_go_first() {
+        let gate = Arc::new(gate(0, 0, 6_000));
+        assert_eq!(gate.bulk_tokens(), 800);
+        let began = Instant::now();
+        let _pass = gate.enter(Urgency::Bulk, 800, None).await.expect("all but the reserve");
+        let soon = Some(began + Duration::from_secs(10));
+        let failure = gate.enter(Urgency::Bulk, 100, Some(began)).await.expect_err("the reserve is not for it");
+        assert!(matches!(failure, Failure::Throttled { .. }), "{failure:?}");
+        let _pass = gate.enter(Urgency::Question, 200, soon).await.expect("the reserve");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+
+        // Each piece of background work is ready long before the question is.
+        let bulk = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move {
+                for _ in 0..20 {
+                    gate.enter(Urgency::Bulk, 10, None).await.map(drop).expect("it waits as long as it takes");
+                }
+            }
+        });
+        tokio::task::yield_now().await;
+        let _pass = gate.enter(Urgency::Question, 500, soon).await.expect("five seconds");
+        assert!(began.elapsed() <= Duration::from_millis(5_100), "{:?}", began.elapsed());
         bulk.await.expect("no panic");
     }
 

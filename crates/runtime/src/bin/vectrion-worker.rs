@@ -74,7 +74,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if faults::arm() {
         tracing::warn!("failpoints are compiled in; this build is for tests");
     }
-    let monitor: MonitorSettings = config.section("metrics")?;
+    // Before jobs run: a port that is taken ends the process.
+    let monitor_settings: MonitorSettings = config.section("metrics")?;
+    let monitor = Monitor::bind(&monitor_settings).await?;
     let metrics = telemetry::init_metrics()?;
 
     let stop = CancellationToken::new();
@@ -90,7 +92,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     })?;
     let mut tasks = worker.run(&stop);
-    if let Some(monitor) = Monitor::bind(&monitor).await? {
+    if let Some(monitor) = monitor {
         tracing::info!(address = %monitor.address(), "metrics and health by http");
         // Beside the others: it answers until they have ended.
         tokio::spawn(monitor.serve(metrics, worker.ports.clone(), CancellationToken::new()));

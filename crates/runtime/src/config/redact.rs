@@ -15,10 +15,14 @@ fn is_secret(key: &str) -> bool {
 #[must_use]
 pub fn redacted(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    format!("{scheme}://{host}{path}")
+    // Before anything else: a password may have a slash. What has a question mark too may as well be a query with an `@`.
+    let address = match rest.rsplit_once('@') {
+        Some((user, _)) if user.contains('?') => HIDDEN,
+        Some((_, address)) => address,
+        None => rest,
+    };
+    let address = address.split_once('?').map_or(address, |(address, _)| address);
+    format!("{scheme}://{address}")
 }
 
 pub(super) fn to_toml(table: &Table) -> String {

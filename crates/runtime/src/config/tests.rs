@@ -76,7 +76,17 @@ fn secrets_come_from_files_and_are_never_shown() {
     assert_eq!(config.text("objects.secret_access_key"), "hunter2-hunter2");
     let shown = config.to_redacted_toml();
     assert!(!shown.contains("hunter2") && shown.contains("redis://cache:6379/0"), "{shown}");
-    assert_eq!(redacted("postgres://me:pw@db:5432/v?sslkey=x"), "postgres://db:5432/v");
+    for (url, shown) in [
+        ("postgres://me:pw@db:5432/v?sslkey=x", "postgres://db:5432/v"),
+        ("redis://:ab/cd@cache:6379/0", "redis://cache:6379/0"),
+        ("redis://:ab@cd@cache:6379/0", "redis://cache:6379/0"),
+        ("redis://:ab?c/d@cache:6379/0", "redis://(set, not shown)"),
+        ("https://host/v1?key=a@b/c", "https://(set, not shown)"),
+        ("https://host?key=x", "https://host"),
+        ("http://host/v1", "http://host/v1"),
+    ] {
+        assert_eq!(redacted(url), shown);
+    }
 }
 
 #[test]

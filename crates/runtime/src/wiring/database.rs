@@ -8,8 +8,9 @@ use vectrion_store::{Migrated, SchemaStatus, Store, StoreSettings};
 use super::{backend, scheme};
 use crate::{
     app::StartError,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, redacted},
     data_dir::DataDir,
+    doctor::Finding,
 };
 
 /// `[database]`.
@@ -91,6 +92,24 @@ pub async fn migrate(config: &Config) -> Result<Migrated, StartError> {
     let migrated = store.migrate().await.map_err(backend("database"))?;
     store.close().await.map_err(backend("database"))?;
     Ok(migrated)
+}
+
+/// Whether a database server can be used, with the schema that it has. A file is not opened: a server of ours may be
+/// using it.
+pub(super) async fn examine(config: &Config) -> Option<Finding> {
+    if !is_shared(config) {
+        return None;
+    }
+    Some(match open(config).await {
+        Ok(store) => {
+            let closed = store.close().await;
+            closed.map_or_else(
+                |error| Finding::bad("database", error.to_string()),
+                |()| Finding::good("database", redacted(config.text("database.url"))),
+            )
+        }
+        Err(error) => Finding::bad("database", error.to_string()),
+    })
 }
 
 async fn connect(config: &Config) -> Result<Store, StartError> {

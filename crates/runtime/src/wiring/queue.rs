@@ -9,12 +9,15 @@ use vectrion_backends::wakeups::{
 };
 use vectrion_core::job::Stage;
 
-use super::backend;
+use super::{backend, misfit, scheme};
 use crate::{
     app::StartError,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, redacted},
+    doctor::Finding,
     job_loop::WorkerSettings,
 };
+
+const KEY: &str = "queue.url";
 
 /// `[queue]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,11 +42,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             return Err(ConfigError::invalid(key, "must be at least 1"));
         }
     }
-    Ok(())
+    let url = queue.url.clone();
+    WakeupBackend::validate(&url, &settings(config, queue)?).map_err(misfit(KEY))
 }
 
-pub(super) async fn open(config: &Config) -> Result<WakeupBackend, StartError> {
-    let queue: QueueSettings = config.section("queue")?;
+fn settings(config: &Config, queue: QueueSettings) -> Result<WakeupSettings, ConfigError> {
     let worker: WorkerSettings = config.section("worker")?;
     let at_once = |stage| u16::try_from(worker.concurrency(stage)).unwrap_or(u16::MAX);
     let amqp = AmqpSettings {
@@ -58,5 +61,25 @@ pub(super) async fn open(config: &Config) -> Result<WakeupBackend, StartError> {
             delete_document: at_once(Stage::DeleteDocument),
         },
     };
-    WakeupBackend::open(&queue.url, &WakeupSettings { amqp }).await.map_err(backend("queue"))
+    Ok(WakeupSettings { amqp })
+}
+
+pub(super) async fn open(config: &Config) -> Result<WakeupBackend, StartError> {
+    let queue: QueueSettings = config.section("queue")?;
+    let url = queue.url.clone();
+    WakeupBackend::open(&url, &settings(config, queue)?).await.map_err(backend("queue"))
+}
+
+/// Whether a broker can be used.
+pub(super) async fn examine(config: &Config) -> Option<Finding> {
+    if scheme(config.text(KEY)) == "db" {
+        return None;
+    }
+    Some(match open(config).await {
+        Ok(broker) => {
+            broker.close().await;
+            Finding::good("queue", redacted(config.text(KEY)))
+        }
+        Err(error) => Finding::bad("queue", error.to_string()),
+    })
 }

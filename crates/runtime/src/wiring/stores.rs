@@ -7,7 +7,7 @@ use vectrion_backends::{
     objects::{ObjectBackend, ObjectSettings, S3Settings},
 };
 
-use super::{backend, scheme};
+use super::{backend, misfit, scheme};
 use crate::{
     app::StartError,
     config::{Config, ConfigError, redacted},
@@ -38,17 +38,18 @@ struct CacheSection {
 
 /// What cannot work.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
-    config.section::<ObjectSection>("objects")?;
+    let objects: ObjectSection = config.section("objects")?;
+    let url = objects.url.clone();
+    ObjectBackend::validate(&url, &settings(objects, 0)).map_err(misfit("objects.url"))?;
     let cache: CacheSection = config.section("cache")?;
     if cache.timeout_ms == 0 {
         return Err(ConfigError::invalid("cache.timeout_ms", "must be at least 1"));
     }
-    Ok(())
+    CacheBackend::validate(&cache.url).map_err(misfit("cache.url"))
 }
 
 /// `floor`: bytes that a store on a disk leaves free.
-pub(super) async fn open_objects(config: &Config, floor: u64) -> Result<ObjectBackend, StartError> {
-    let section: ObjectSection = config.section("objects")?;
+fn settings(section: ObjectSection, floor: u64) -> ObjectSettings {
     let mut settings = ObjectSettings::default();
     settings.local.min_free_bytes = floor;
     settings.s3 = S3Settings {
@@ -59,7 +60,14 @@ pub(super) async fn open_objects(config: &Config, floor: u64) -> Result<ObjectBa
         allow_http: section.allow_http,
         path_style: section.path_style,
     };
-    ObjectBackend::open(&section.url, &settings).await.map_err(backend("objects"))
+    settings
+}
+
+/// `floor`: bytes that a store on a disk leaves free.
+pub(super) async fn open_objects(config: &Config, floor: u64) -> Result<ObjectBackend, StartError> {
+    let section: ObjectSection = config.section("objects")?;
+    let url = section.url.clone();
+    ObjectBackend::open(&url, &settings(section, floor)).await.map_err(backend("objects"))
 }
 
 pub(super) async fn open_cache(config: &Config) -> Result<CacheBackend, StartError> {

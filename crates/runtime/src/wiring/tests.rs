@@ -43,3 +43,40 @@ fn the_broker_is_one_of_the_queues() {
     assert!(problem.contains("amqp") && !problem.contains("secret"), "{problem}");
     assert_eq!(refused(check(&config(&[("queue.heartbeat_s", "0")]))).0, "queue.heartbeat_s");
 }
+
+#[test]
+fn what_cannot_be_right_is_found_without_asking_a_service() {
+    let s3 = ("objects.url", "s3://bucket");
+    let qdrant = ("vectors.url", "http://qdrant:6334");
+    let amqp = ("queue.url", "amqp://user:hunter2@host/v");
+    for (settings, named) in [
+        (&[s3, ("objects.endpoint", "http://minio:9000")][..], "objects.endpoint"),
+        (&[s3, ("objects.access_key_id", "key")], "objects.secret_access_key"),
+        (&[("objects.url", "s3://B")], "objects.url"),
+        (&[("objects.url", "file://relative")], "objects.url"),
+        (&[qdrant, ("vectors.prefix", "a-b")], "vectors.prefix"),
+        (&[("vectors.url", "http://key:hunter2@qdrant")], "vectors.url"),
+        (&[("vectors.url", "https://qdrant"), ("vectors.ca_file", "/no/such/file")], "vectors.ca_file"),
+        (&[amqp, ("queue.prefix", "a b")], "queue.prefix"),
+        (&[amqp, ("queue.ca_path", "/no/such/file")], "queue.ca_path"),
+        (&[("queue.url", "amqp://user:hunter2@host:port/v")], "queue.url"),
+        (&[("cache.url", "redis://:hunter2@cache/x")], "cache.url"),
+        (&[("auth.pepper", "hunter2")], "auth.pepper"),
+    ] {
+        let (key, problem) = refused(check(&config(settings)));
+        assert_eq!(key, named, "{problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+    check(&config(&[s3, qdrant, amqp, ("cache.url", "redis://:hunter2@cache/0")])).unwrap();
+}
+
+#[test]
+fn settings_that_a_backend_refuses_are_a_wrong_configuration() {
+    let refused = backend("vectors")(Error::invalid_field("vectors.prefix", "must be a name"));
+    assert!(
+        matches!(&refused, StartError::Config(ConfigError::Invalid { key, .. }) if key == "vectors.prefix"),
+        "{refused}"
+    );
+    let away = backend("vectors")(Error::unavailable("VECTOR_INDEX_UNAVAILABLE", "away"));
+    assert!(matches!(away, StartError::Backend { what: "vectors", .. }));
+}

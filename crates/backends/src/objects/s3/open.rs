@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use vectrion_core::{Error, Result};
 
 use super::{
-    LARGE_PUTS, S3Objects, failure,
+    GATHERING, S3Objects, SENDING, failure, removing,
     settings::{Patience, S3Settings, bucket},
 };
 
@@ -35,7 +35,8 @@ impl S3Objects {
             asking: PrefixStore::new(settings.client(bucket, Patience::Asking)?, prefix.clone()),
             prober: settings.client(bucket, Patience::Probing)?,
             prefix,
-            large_puts: Arc::new(Semaphore::new(LARGE_PUTS)),
+            gathering: Semaphore::new(GATHERING),
+            sending: Semaphore::new(SENDING),
             checked: Mutex::default(),
         };
         match timeout(OPEN_WAIT, objects.probe()).await {
@@ -58,6 +59,6 @@ impl S3Objects {
             Err(error) => return Err(error),
         }
         self.list_one().await?;
-        prober.delete(&location).await
+        removing(|| prober.delete(&location)).await
     }
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutResult, path::Path as Location};
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, SemaphorePermit},
+};
 use vectrion_core::{
-    Error, Result,
-    ports::objects::{ByteStream, ObjectKey},
+    Error, ErrorKind, Result,
+    ports::objects::{ByteStream, ObjectKey, ObjectStore as _},
 };
 
 use super::{S3Objects, failure};
@@ -23,22 +26,20 @@ impl S3Objects {
         let mut part = Part::default();
         let is_small = !part.fill(&mut content, SMALL_BYTES).await?;
         if is_small {
-            return self.put_whole(key, &location, part).await;
+            return self.put_whole(&location, part).await;
         }
-        let _turn =
-            self.large_puts.acquire().await.map_err(|error| {
-                Error::internal("OBJECT_STORE_FAILED", "the object store is closed").with_source(error)
-            })?;
+        let _room = place(&self.gathering).await?;
         if part.fill(&mut content, PART_BYTES).await? {
             self.put_in_parts(key, &location, part, content).await
         } else {
-            self.put_whole(key, &location, part).await
+            self.put_whole(&location, part).await
         }
     }
 
-    async fn put_whole(&self, key: &ObjectKey, location: &Location, mut part: Part) -> Result<u64> {
+    async fn put_whole(&self, location: &Location, mut part: Part) -> Result<u64> {
         let size = part.len() as u64;
-        self.store.put(location, part.take()).await.map_err(|error| failure::failed(error, key))?;
+        let _turn = if part.len() > SMALL_BYTES { Some(place(&self.sending).await?) } else { None };
+        self.store.put(location, part.take()).await.map_err(failure::unavailable)?;
         Ok(size)
     }
 
@@ -49,28 +50,43 @@ impl S3Objects {
         mut part: Part,
         mut content: ByteStream,
     ) -> Result<u64> {
-        let failed = |error| failure::failed(error, key);
-        let mut upload = self.begin(location).await?.map_err(failed)?;
+        let mut upload = self.begin(location).await?.map_err(failure::unavailable)?;
         let mut size = 0;
         while part.len() > 0 {
             size += part.len() as u64;
-            upload.inner()?.put_part(part.take()).await.map_err(failed)?;
+            // Not while the next part comes in: whoever sends slowly would keep the others waiting.
+            let turn = place(&self.sending).await?;
+            upload.inner()?.put_part(part.take()).await.map_err(failure::unavailable)?;
+            drop(turn);
             part.fill(&mut content, PART_BYTES).await?;
         }
-        let completed = upload.complete().await?.map_err(failed)?;
-        self.verify(key, location, size, completed.e_tag.as_deref()).await?;
+        match upload.complete().await? {
+            Ok(completed) => self.verify(key, size, completed.e_tag.as_deref()).await?,
+            Err(error @ object_store::Error::NotFound { .. }) => self.was_completed(key, size, error).await?,
+            Err(error) => return Err(failure::unavailable(error)),
+        }
         Ok(size)
+    }
+
+    /// Tells an upload that the service has completed from one that it has lost: it knows neither. The client repeats the
+    /// request when the answer to the first is lost.
+    async fn was_completed(&self, key: &ObjectKey, size: u64, error: object_store::Error) -> Result<()> {
+        match self.facts(key).await {
+            Ok(found) if found.size == size => Ok(()),
+            Err(failed) if failed.kind() != ErrorKind::NotFound => Err(failed),
+            Ok(_) | Err(_) => Err(failure::unavailable(error)),
+        }
     }
 
     /// Looks whether what was put together is as long as what was sent. An object with another ETag is that of a call that
     /// came later, and replaced it.
-    async fn verify(&self, key: &ObjectKey, location: &Location, size: u64, e_tag: Option<&str>) -> Result<()> {
+    async fn verify(&self, key: &ObjectKey, size: u64, e_tag: Option<&str>) -> Result<()> {
         let found = self.facts(key).await?;
         let same = found.e_tag.as_deref().map(unquoted) == e_tag.map(unquoted);
         if !same || found.size == size {
             return Ok(());
         }
-        self.store.delete(location).await.map_err(|error| failure::failed(error, key))?;
+        self.delete(key).await?;
         let message = "the object store kept another number of bytes than it got";
         Err(Error::unavailable("OBJECT_TRUNCATED", message)
             .with_metadata("size_bytes", found.size.to_string())
@@ -85,6 +101,11 @@ impl S3Objects {
             Error::internal("OBJECT_STORE_FAILED", "work on the object store ended early").with_source(error)
         })
     }
+}
+
+async fn place(places: &Semaphore) -> Result<SemaphorePermit<'_>> {
+    let closed = |error| Error::internal("OBJECT_STORE_FAILED", "the object store is closed").with_source(error);
+    places.acquire().await.map_err(closed)
 }
 
 /// Services differ in whether they quote.
@@ -112,7 +133,8 @@ impl Upload {
 
     async fn complete(mut self) -> Result<Result<PutResult, object_store::Error>> {
         let completed = self.inner()?.complete().await;
-        if completed.is_ok() {
+        // One that the service does not know has nothing to abort.
+        if matches!(completed, Ok(_) | Err(object_store::Error::NotFound { .. })) {
             self.0 = None;
         }
         Ok(completed)

@@ -71,18 +71,31 @@ pub(super) fn bucket(rest: &str) -> Result<(&str, Location)> {
 }
 
 impl S3Settings {
+    /// Whether the part of a URL after `s3:` and the settings can be right.
+    pub(in crate::objects) fn validate(&self, rest: &str) -> Result<()> {
+        let (bucket, _) = bucket(rest)?;
+        self.credentials()?;
+        if !self.endpoint.is_empty() {
+            self.endpoint_of(bucket)?;
+        }
+        Ok(())
+    }
+
+    /// Key and secret; none where the environment says them.
+    fn credentials(&self) -> Result<Option<(&str, &str)>> {
+        match (self.access_key_id.as_str(), self.secret_access_key.expose_secret()) {
+            ("", "") => Ok(None),
+            (_, "") => Err(misfit("objects.secret_access_key", "must be set, because objects.access_key_id is")),
+            ("", _) => Err(misfit("objects.access_key_id", "must be set, because objects.secret_access_key is")),
+            found => Ok(Some(found)),
+        }
+    }
+
     /// A client of the bucket. Sends nothing yet.
     pub(super) fn client(&self, bucket: &str, patience: Patience) -> Result<AmazonS3> {
-        let secret = self.secret_access_key.expose_secret();
-        let mut builder = match (self.access_key_id.as_str(), secret) {
-            ("", "") => AmazonS3Builder::from_env(),
-            (_, "") => {
-                return Err(misfit("objects.secret_access_key", "must be set, because objects.access_key_id is"));
-            }
-            ("", _) => {
-                return Err(misfit("objects.access_key_id", "must be set, because objects.secret_access_key is"));
-            }
-            (key, secret) => AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret),
+        let mut builder = match self.credentials()? {
+            None => AmazonS3Builder::from_env(),
+            Some((key, secret)) => AmazonS3Builder::new().with_access_key_id(key).with_secret_access_key(secret),
         };
         if !self.endpoint.is_empty() {
             builder = builder.with_endpoint(self.endpoint_of(bucket)?);
@@ -185,6 +198,7 @@ mod tests {
             assert!(!format!("{error:?}").contains("hunter2"));
         }
         let error = S3Settings { endpoint: "http://host".to_owned(), ..S3Settings::default() };
+        assert_eq!(error.validate("//bucket").expect_err("without TLS").violations()[0].field, "objects.endpoint");
         let error = error.client("bucket", Patience::Probing).map(drop).expect_err("without TLS");
         assert!(error.message().contains("objects.allow_http"), "{error}");
     }

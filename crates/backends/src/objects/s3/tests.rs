@@ -9,7 +9,7 @@ use vectrion_core::{
 };
 use vectrion_testkit::{
     conformance::objects::{content, suite},
-    fault_proxy::{Fault, FaultProxy},
+    fault_proxy::{Cut, Fault, FaultProxy},
     services::address,
     tls_service::TlsService,
 };
@@ -21,6 +21,9 @@ use crate::test_process::{self, Child};
 const LARGE: usize = 20 << 20;
 const SLOW_DOWN: &str = "HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 57\r\nConnection: \
                          close\r\n\r\n<Error><Code>SlowDown</Code><Message>no</Message></Error>";
+
+const NO_SUCH_UPLOAD: &str = "HTTP/1.1 404 Not Found\r\nContent-Type: application/xml\r\nContent-Length: 42\r\n\
+                              Connection: close\r\n\r\n<Error><Code>NoSuchUpload</Code></Error>\r\n";
 
 /// The shared server and its bucket; every store of a test has a prefix of its own.
 struct Server {
@@ -276,6 +279,64 @@ async fn bytes_that_were_changed_on_the_way_are_not_stored() {
 
     store.put(&key, chunks(&large)).await.unwrap();
     assert!(read(&store, &key, 0).await.unwrap() == large);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_service_does_not_know_may_have_been_completed() {
+    let Some(server) = server() else { return };
+    let (store, proxy) = server.breakable().await;
+    let (proxy, lost, unknown) = (Arc::new(proxy), Fault::CutResponse(0), Fault::Answer(NO_SUCH_UPLOAD.to_owned()));
+    // Of whole parts: the end of the content is seen when the last one has been sent, and before the completion.
+    let large = bytes(16 << 20);
+    let put = async |key: &ObjectKey, faults: &[&Fault]| {
+        let (breaking, faults) = (Arc::clone(&proxy), faults.iter().map(|&fault| fault.clone()).collect::<Vec<_>>());
+        let end = stream::once(async move {
+            breaking.cut(Cut::End);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            faults.iter().for_each(|fault| breaking.order(fault, 1));
+            Ok(Bytes::new())
+        });
+        let put = store.put(key, chunks(&large).chain(end).boxed()).await;
+        assert_eq!(proxy.ordered(), 0, "it happened");
+        put
+    };
+    let key = a_key();
+    assert_eq!(put(&key, &[&lost, &unknown]).await.unwrap(), large.len() as u64, "the first answer was lost");
+    assert!(read(&store, &key, 0).await.unwrap() == large);
+
+    let key = a_key();
+    let error = put(&key, &[&unknown]).await.expect_err("the upload was lost");
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, "OBJECT_STORE_UNAVAILABLE"), "{error:?}");
+    assert!(error.is_transient(), "the next try may succeed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_objects_are_removed_than_one_request_lists() {
+    let Some(server) = server() else { return };
+    let (store, tenant) = (server.store().await, TenantId::new());
+    let put = |_| async {
+        store.put(&ObjectKey::original(tenant, VersionId::new()), content(["x"])).await.unwrap();
+    };
+    stream::iter(0..DELETE_PAGE + 5).for_each_concurrent(16, put).await;
+    let all = ObjectKey::from_listing(format!("tenants/{tenant}/"));
+    assert_eq!(store.delete_prefix(&all).await.unwrap(), DELETE_PAGE as u64 + 5);
+    assert_eq!(store.list(&all).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_objects_that_come_slowly_keep_no_other_waiting() {
+    let Some(server) = server() else { return };
+    let store = Arc::new(server.store().await);
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..SENDING {
+        let store = Arc::clone(&store);
+        slow.spawn(async move { store.put(&a_key(), chunks(&bytes(2 << 20)).chain(stream::pending()).boxed()).await });
+    }
+    // Time for all of them to have come so far.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let put = tokio::time::timeout(Duration::from_secs(30), store.put(&a_key(), chunks(&bytes(LARGE)))).await;
+    assert_eq!(put.expect("in time").unwrap(), LARGE as u64);
+    assert!(slow.try_join_next().is_none(), "they wait");
 }
 
 /// Names the address for the child.

@@ -69,9 +69,6 @@ impl Connection {
                 })?;
         }
         let key = ApiKey::new(api_key)?;
-        if key.0.is_some() && !address.is_secure {
-            tracing::warn!("the API key of the Qdrant server travels without TLS");
-        }
         Ok(Self {
             endpoint,
             key,
@@ -83,7 +80,13 @@ impl Connection {
 
     /// The channel, with the key.
     pub(super) fn channel(&self) -> Authorized {
-        let channel = self.channel.get_or_init(|| self.endpoint.connect_lazy()).clone();
+        let connect = || {
+            if self.key.0.is_some() && self.endpoint.uri().scheme_str() != Some("https") {
+                tracing::warn!("the API key of the Qdrant server travels without TLS");
+            }
+            self.endpoint.connect_lazy()
+        };
+        let channel = self.channel.get_or_init(connect).clone();
         InterceptedService::new(channel, self.key.clone())
     }
 
