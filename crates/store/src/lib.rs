@@ -10,9 +10,9 @@
 //!   installation and not to a tenant (claims, reaping, metrics, retention) says `across_tenants`.
 //! - **One writer on SQLite**: a single connection, every transaction `BEGIN IMMEDIATE`; readers have connections of their
 //!   own that refuse to write.
-//! - **One order of locks on PostgreSQL**: first the job that a call is about, then its tenant's row, then the rest.
-//!   Whoever changes a document holds its tenant's row, so the changes of a tenant come one after the other and their
-//!   revisions are in order of commit. Waiting jobs are only ever touched with `SKIP LOCKED`.
+//! - **One order of locks on PostgreSQL**: first the job that a call is about (or the upload), then the document, then the
+//!   tenant's row. Whoever changes a document holds it, and takes the tenant's row at the end, for the next revision: so
+//!   revisions are in order of commit, and the tenant's other documents wait for that moment alone. Waiting jobs are only ever touched with `SKIP LOCKED`.
 //! - **Time is the database's**, read after the locks were taken.
 
 mod answers;

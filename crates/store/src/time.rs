@@ -1,4 +1,4 @@
-//! The database's clock, and the lock that orders the changes of a tenant.
+//! The database's clock, and the lock of a tenant.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use vectrion_core::ids::TenantId;
@@ -24,8 +24,8 @@ pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Outcome<i64> {
     Ok(now.ok_or_else(|| damaged("the clock gave no row"))?)
 }
 
-/// Makes this transaction the only one that changes documents of the tenant. Gives the time from which on it is that, or
-/// none: there is no such tenant.
+/// Makes this transaction the only one that adds documents, collections or keys to the tenant, or changes its revision.
+/// Gives the time from which on it is that, or none: there is no such tenant.
 ///
 /// On SQLite a writing transaction is alone in any case.
 pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {
@@ -33,7 +33,7 @@ pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> O
     lock_tenant_by(tx, tenant, " FOR NO KEY UPDATE").await
 }
 
-/// The same without waiting: gives none also if another transaction changes documents of the tenant.
+/// The same without waiting: gives none also if another transaction holds the tenant.
 pub(crate) async fn try_lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {
     lock_tenant_by(tx, tenant, " FOR NO KEY UPDATE SKIP LOCKED").await
 }

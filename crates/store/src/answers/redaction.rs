@@ -35,7 +35,7 @@ enum Source {
 }
 
 /// Removes the text of a document from up to `limit` of the answers of a tenant that rest on it, and from all that took it
-/// from these. Returns whether there may be more. Called with the tenant held, before the document's row goes, so that little
+/// from these. Returns whether there may be more. Called with the document held, before the document's row goes, so that little
 /// is left to do, and after.
 pub(crate) async fn forget_document(
     tx: &DatabaseTransaction,

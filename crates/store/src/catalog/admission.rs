@@ -2,7 +2,7 @@
 
 use sea_orm::DatabaseTransaction;
 use vectrion_core::{
-    Error,
+    Error, ErrorKind,
     document::{Document, DocumentState},
     ids::DocumentId,
     job::JobPayload,
@@ -11,7 +11,8 @@ use vectrion_core::{
 };
 
 use super::{
-    change, metadata,
+    change::{self, Known},
+    metadata,
     view::{self, View},
 };
 use crate::{
@@ -41,39 +42,69 @@ pub(super) async fn admit(store: &Store, admission: &Admission) -> Outcome<Admit
 
 /// What the upload becomes, and when that was decided.
 async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Announcer) -> Outcome<(Admitted, i64)> {
-    let (tenant, collection) = (admission.tenant, admission.header.collection);
-    // Holding the tenant makes two calls at once come one after the other.
-    time::lock_tenant(tx, tenant).await?;
-    let found: Option<i32> =
-        sql::for_tenant(tenant, "SELECT 1 FROM collections WHERE tenant_id = $1 AND id = $2", [collection.0.into()])
-            .scalar(tx)
-            .await?;
-    if found.is_none() {
-        return Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into());
-    }
+    let tenant = admission.tenant;
     let uploads::Timed { row: upload, now } = uploads::open(tx, tenant, admission.upload).await?;
     uploads::require_claim(&upload, admission.claim)?;
+    if let Some(found) = find(tx, admission).await? {
+        return Ok((admit_known(tx, admission, &found, announcer).await?, now));
+    }
+    // Holding the tenant makes two calls at once come one after the other.
+    time::lock_tenant(tx, tenant).await?;
+    require_collection(tx, admission).await?;
+    if find(tx, admission).await?.is_some() {
+        // Somebody was first. What there is now is held before the tenant: from the beginning, then.
+        return Err(overtaken().into());
+    }
+    Ok((Admitted::Created(create(tx, admission, now, announcer).await?), now))
+}
 
-    let (named, same_bytes): (Vec<_>, Vec<_>) = known(admission)
-        .all::<documents::Model, _>(tx)
-        .await?
-        .into_iter()
-        .partition(|row| row.external_id == admission.header.external_id.as_str());
-    let admitted = if let Some(row) = named.into_iter().next() {
-        let id = DocumentId(row.id);
-        if row.newest_sha256 == admission.sha256 {
-            give_metadata(tx, admission, &row, now).await?;
-            Admitted::Unchanged(view::require(tx, tenant, id).await?)
-        } else {
-            add_version(tx, admission, &row, now, announcer).await?;
-            Admitted::NewVersion(view::require(tx, tenant, id).await?)
-        }
-    } else if let Some(row) = same_bytes.into_iter().next() {
-        Admitted::Duplicate(view::require(tx, tenant, DocumentId(row.id)).await?)
+async fn require_collection(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<()> {
+    let found: Option<i32> = sql::for_tenant(
+        admission.tenant,
+        "SELECT 1 FROM collections WHERE tenant_id = $1 AND id = $2",
+        [admission.header.collection.0.into()],
+    )
+    .scalar(tx)
+    .await?;
+    match found {
+        Some(_) => Ok(()),
+        None => Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into()),
+    }
+}
+
+/// An upload for a document that is there.
+async fn admit_known(
+    tx: &DatabaseTransaction,
+    admission: &Admission,
+    found: &documents::Model,
+    announcer: Announcer,
+) -> Outcome<Admitted> {
+    let (tenant, id) = (admission.tenant, DocumentId(found.id));
+    if found.external_id != admission.header.external_id.as_str() {
+        let document = view::newest(tx, tenant, id).await?.ok_or_else(overtaken)?;
+        return Ok(Admitted::Duplicate(document));
+    }
+    let known = change::hold_document(tx, tenant, id).await?.filter(|known| !known.row.deleting);
+    let Known { row, now } = known.ok_or_else(overtaken)?;
+    if row.newest_sha256 == admission.sha256 {
+        give_metadata(tx, admission, &row, now).await?;
+        Ok(Admitted::Unchanged(view::require(tx, tenant, id).await?))
     } else {
-        Admitted::Created(create(tx, admission, now, announcer).await?)
-    };
-    Ok((admitted, now))
+        add_version(tx, admission, &row, now, announcer).await?;
+        Ok(Admitted::NewVersion(view::require(tx, tenant, id).await?))
+    }
+}
+
+/// What was found is not so any more; a second look finds how it is.
+fn overtaken() -> Error {
+    Error::new(ErrorKind::Aborted, "TRANSACTION_CONFLICT", "another call was first; try again")
+}
+
+/// The document of the same name, else the oldest one of the same bytes.
+async fn find(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<Option<documents::Model>> {
+    let name = admission.header.external_id.as_str();
+    let found: Vec<documents::Model> = known(admission).all(tx).await?;
+    Ok(found.into_iter().min_by_key(|row| row.external_id != name))
 }
 
 /// The document of the same name, and the oldest one of the same bytes unless there may be others.
@@ -170,8 +201,8 @@ async fn add_version(
     if let Some(given) = &admission.header.metadata {
         metadata::write(tx, tenant, id, given).await?;
     }
-    change::touch(tx, tenant, id, now).await?;
-    queue_processing(tx, admission, id, now, announcer).await
+    queue_processing(tx, admission, id, now, announcer).await?;
+    change::touch(tx, tenant, id, now).await
 }
 
 fn version_row(admission: &Admission, document: DocumentId, number: i32, now: i64) -> document_versions::Model {

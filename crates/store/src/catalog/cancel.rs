@@ -11,13 +11,16 @@ use vectrion_core::{
     job::JobState,
 };
 
-use super::{change, view};
+use super::{
+    change::{self, Known},
+    view,
+};
 use crate::{
     Store,
     failure::Outcome,
     jobs::lease::{self, Held},
     rows::{documents, jobs},
-    sql, time,
+    sql,
 };
 
 /// Looks for a moment at which nobody commits something about the document, and the wait between two.
@@ -31,11 +34,10 @@ pub(super) async fn cancel(store: &Store, tenant: TenantId, id: DocumentId) -> O
         let tx = store.begin().await?;
         // The jobs first: see the order of locks. One that somebody has in hand this moment is passed over.
         let locked = lock_unfinished(&tx, tenant, id).await?;
-        time::lock_tenant(&tx, tenant).await?;
-        let document = change::document_row(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+        let Known { row: document, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
         refuse_ended(&document)?;
         if unfinished(&tx, tenant, id).await? == locked.iter().map(|row| row.id).collect::<Vec<_>>() {
-            let shown = call_off(store, &tx, &document, locked).await?;
+            let shown = call_off(store, &tx, &document, locked, now).await?;
             tx.commit().await?;
             return Ok(shown);
         }
@@ -81,9 +83,9 @@ async fn call_off(
     tx: &DatabaseTransaction,
     document: &documents::Model,
     unfinished: Vec<jobs::Model>,
+    now: i64,
 ) -> Outcome<Document> {
     let (tenant, id) = (TenantId(document.tenant_id), DocumentId(document.id));
-    let now = time::now(tx).await?;
     for row in unfinished {
         // One of a form that this program does not know is marked, for those who do.
         let payload = serde_json::from_str(&row.payload).ok();

@@ -1,6 +1,8 @@
 //! Changes of documents: revisions, and the states of versions.
 
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, QueryFilter as _, Value};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, QueryFilter as _, Value,
+};
 use vectrion_core::{
     document::{DocumentState, Failure as DocumentFailure},
     ids::{DocumentId, TenantId, VersionId},
@@ -11,15 +13,56 @@ use crate::{
     failure::{Outcome, damaged},
     rows::documents,
     sql::{self, Sql},
+    time,
 };
 
-/// The row of a document. Whoever decides by it holds the lock of its tenant.
-pub(crate) async fn document_row(
+/// A document that nobody else changes before the transaction ends, and since when.
+#[derive(FromQueryResult)]
+pub(crate) struct Known {
+    #[sea_orm(nested)]
+    pub(crate) row: documents::Model,
+    pub(crate) now: i64,
+}
+
+/// Makes this transaction the only one that changes a document, its versions and its jobs. Whoever decides by a document
+/// does it by what this gives; what else there is of it is read afterwards.
+///
+/// On SQLite a writing transaction is alone in any case.
+pub(crate) async fn hold_document(
     tx: &DatabaseTransaction,
     tenant: TenantId,
     id: DocumentId,
+) -> Outcome<Option<Known>> {
+    // Weaker than FOR UPDATE: rows that refer to the document can still be inserted by others.
+    hold_by(tx, tenant, id, " FOR NO KEY UPDATE").await
+}
+
+/// The same without waiting: none also if another transaction holds the document.
+pub(crate) async fn try_hold_document(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    id: DocumentId,
+) -> Outcome<Option<Known>> {
+    hold_by(tx, tenant, id, " FOR NO KEY UPDATE SKIP LOCKED").await
+}
+
+async fn hold_by(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId, lock: &str) -> Outcome<Option<Known>> {
+    let backend = tx.get_database_backend();
+    let lock = match backend {
+        DbBackend::Postgres => lock,
+        _ => "",
+    };
+    let row = format!("SELECT * FROM documents WHERE tenant_id = $1 AND id = $2{lock}");
+    Ok(sql::for_tenant(tenant, time::locked(backend, &row, "*"), [id.0.into()]).one(tx).await?)
+}
+
+/// The row of a document, for a look.
+pub(crate) async fn document_row<C: ConnectionTrait>(
+    connection: &C,
+    tenant: TenantId,
+    id: DocumentId,
 ) -> Outcome<Option<documents::Model>> {
-    Ok(documents::for_tenant(tenant).filter(documents::Column::Id.eq(id.0)).one(tx).await?)
+    Ok(documents::for_tenant(tenant).filter(documents::Column::Id.eq(id.0)).one(connection).await?)
 }
 
 /// The state of a version, if it is there.
@@ -55,7 +98,7 @@ pub(crate) async fn version_failure(
 }
 
 /// The next revision of a tenant. Holds its row until the end of the transaction, so that revisions are in order of
-/// commit.
+/// commit: of what a transaction has to do, this comes as late as can be, because all others of the tenant wait.
 pub(crate) async fn next_revision(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<i64> {
     let revision = sql::for_tenant(
         tenant,
@@ -67,7 +110,7 @@ pub(crate) async fn next_revision(tx: &DatabaseTransaction, tenant: TenantId) ->
     Ok(revision.ok_or_else(|| damaged("a document's tenant is missing"))?)
 }
 
-/// Notes that a document has changed: its revision and time of change.
+/// Notes that a document has changed: its revision and time of change. As late as [`next_revision`].
 pub(crate) async fn touch(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId, now: i64) -> Outcome<()> {
     revise(tx, tenant, id, now, |_set| ()).await
 }
@@ -128,7 +171,7 @@ pub(crate) async fn set_version_state(
 }
 
 /// Takes a step with a version, and with its document if it is the newest version and the document is not being deleted.
-/// A change of the document.
+/// A change of the document, as late as [`next_revision`].
 pub(crate) async fn move_version(
     tx: &DatabaseTransaction,
     tenant: TenantId,

@@ -9,34 +9,35 @@ use vectrion_core::{
     job::JobPayload,
 };
 
-use super::{change, view};
+use super::{
+    change::{self, Known},
+    view,
+};
 use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
-    sql, time,
+    sql,
     upkeep::receipts,
 };
 
 pub(super) async fn begin(store: &Store, tenant: TenantId, id: DocumentId, order: &DeletionOrder) -> Outcome<Document> {
     let tx = store.begin().await?;
-    time::lock_tenant(&tx, tenant).await?;
-    let row = change::document_row(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    let Known { row, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
     if order.at_revision.is_some_and(|revision| revision != row.revision) {
         let message = "the document has changed meanwhile; it was not deleted";
         return Err(Error::new(ErrorKind::Aborted, "DOCUMENT_CHANGED", message).into());
     }
     // A deletion that was given up is begun again.
     if !row.deleting || row.state == DocumentState::Failed.as_str() {
-        let now = time::now(&tx).await?;
         remove_dead_letters(&tx, tenant, id).await?;
         cancel_waiting(&tx, tenant, id, now).await?;
-        change::set_deletion_state(&tx, tenant, &row, None, now).await?;
         let (payload, announcer) = (JobPayload::DeleteDocumentV1 {}, store.announcer());
         let (max_attempts, trace_id) = (order.max_attempts, order.trace_id.as_str());
         let new = NewJob { tenant, document: id, payload, max_attempts, trace_id, announcer };
         queue::add_as(&tx, order.job, new, now).await?;
         receipts::leave_tombstone(&tx, tenant, &row, order, now).await?;
+        change::set_deletion_state(&tx, tenant, &row, None, now).await?;
     }
     let document = view::require(&tx, tenant, id).await?;
     tx.commit().await?;
@@ -51,8 +52,8 @@ pub(crate) async fn remove_dead_letters(tx: &DatabaseTransaction, tenant: Tenant
     Ok(())
 }
 
-/// Calls off the jobs that wait. One that is being claimed this moment is passed over: its claimer waits for the tenant,
-/// then finds the document being deleted, and calls it off.
+/// Calls off the jobs that wait. One that is being claimed this moment is passed over: its claimer waits for the
+/// document, then finds the document being deleted, and calls it off.
 async fn cancel_waiting(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId, now: i64) -> Outcome<()> {
     let skip = match tx.get_database_backend() {
         DbBackend::Postgres => " FOR UPDATE SKIP LOCKED",

@@ -8,12 +8,15 @@ use vectrion_core::{
     metadata::{Metadata, MetadataValue},
 };
 
-use super::{change, view};
+use super::{
+    change::{self, Known},
+    view,
+};
 use crate::{
     Store,
     failure::Outcome,
     rows::{column, document_metadata},
-    sql, time,
+    sql,
 };
 
 /// Bytes of a text that is stored as it is in the rows for finding; a longer one would not fit PostgreSQL's indexes, and
@@ -85,11 +88,10 @@ pub(super) async fn write(
 
 pub(super) async fn update(store: &Store, tenant: TenantId, id: DocumentId, metadata: &Metadata) -> Outcome<Document> {
     let tx = store.begin().await?;
-    time::lock_tenant(&tx, tenant).await?;
-    let row = change::document_row(&tx, tenant, id).await?.filter(|row| !row.deleting).ok_or_else(view::missing)?;
+    let known = change::hold_document(&tx, tenant, id).await?.filter(|known| !known.row.deleting);
+    let Known { row, now } = known.ok_or_else(view::missing)?;
     if serde_json::from_str::<Metadata>(&row.metadata)? != *metadata {
         write(&tx, tenant, id, metadata).await?;
-        let now = time::now(&tx).await?;
         change::touch(&tx, tenant, id, now).await?;
     }
     let document = view::require(&tx, tenant, id).await?;

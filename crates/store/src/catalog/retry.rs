@@ -8,13 +8,16 @@ use vectrion_core::{
     job::{JobPayload, Stage},
 };
 
-use super::{change, view};
+use super::{
+    change::{self, Known},
+    view,
+};
 use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
     rows::{dead_letters, documents, jobs, number},
-    sql, time,
+    sql,
 };
 
 /// Tries of the new job when the one that failed is no longer there to say how many it had.
@@ -28,8 +31,7 @@ pub(super) async fn retry(
     trace_id: &str,
 ) -> Outcome<Document> {
     let tx = store.begin().await?;
-    time::lock_tenant(&tx, tenant).await?;
-    let row = change::document_row(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    let Known { row, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
     if row.state != DocumentState::Failed.as_str() {
         return Err(Error::precondition(
             "DOCUMENT_NOT_FAILED",
@@ -63,20 +65,19 @@ pub(super) async fn retry(
         .exec(&tx)
         .await?;
 
-    let now = time::now(&tx).await?;
     let (payload, state) = match stage {
         Stage::ProcessDocument => (JobPayload::ProcessV1 { version_id }, DocumentState::Uploaded),
         Stage::EmbedDocument => (JobPayload::EmbedV1 { version_id }, DocumentState::Processed),
         Stage::DeleteDocument => (JobPayload::DeleteDocumentV1 {}, DocumentState::Deleting),
     };
+    let max_attempts = failed.map_or(DEFAULT_ATTEMPTS, |job| number(job.max_attempts));
+    let announcer = store.announcer();
+    queue::add_as(&tx, job, NewJob { tenant, document: id, payload, max_attempts, trace_id, announcer }, now).await?;
     if stage == Stage::DeleteDocument {
         change::set_deletion_state(&tx, tenant, &row, None, now).await?;
     } else {
         change::set_version_state(&tx, tenant, id, version_id, state, None, now).await?;
     }
-    let max_attempts = failed.map_or(DEFAULT_ATTEMPTS, |job| number(job.max_attempts));
-    let announcer = store.announcer();
-    queue::add_as(&tx, job, NewJob { tenant, document: id, payload, max_attempts, trace_id, announcer }, now).await?;
     let document = view::require(&tx, tenant, id).await?;
     tx.commit().await?;
     Ok(document)

@@ -9,7 +9,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend, FromQueryResult};
+use sea_orm::{ConnectionTrait as _, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 use vectrion_core::{
     document::DocumentState,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Store,
-    catalog::change::{self, Step},
+    catalog::change::{self, Known, Step},
     failure::Outcome,
     rows::{documents, jobs},
     sql::{self, Sql},
@@ -225,14 +225,6 @@ enum Taken {
     Unknown,
 }
 
-/// A document, and whether somebody works on it.
-#[derive(FromQueryResult)]
-struct Known {
-    #[sea_orm(nested)]
-    document: documents::Model,
-    busy: bool,
-}
-
 async fn take(
     store: &Store,
     tx: &DatabaseTransaction,
@@ -241,26 +233,29 @@ async fn take(
     lease_for: Duration,
 ) -> Outcome<Taken> {
     let (tenant, id, document) = (TenantId(row.tenant_id), JobId(row.id), DocumentId(row.document_id));
-    // From here on nothing about the tenant's documents changes; nothing about the job did since it was found.
-    let Some(now) = time::lock_tenant(tx, tenant).await? else { return Ok(Taken::Busy) };
-    let known: Option<Known> = sql::for_tenant(
+    // From here on nothing about the document changes; nothing about the job did since it was found.
+    let Some(Known { row: known, now }) = change::hold_document(tx, tenant, document).await? else {
+        let now = time::now(tx).await?;
+        lease::end(tx, &row, JobState::Cancelled, None, now).await?;
+        return Ok(Taken::CalledOff);
+    };
+    let busy: Option<i32> = sql::for_tenant(
         tenant,
-        "SELECT d.*, EXISTS (SELECT 1 FROM jobs r WHERE r.tenant_id = $1 AND r.state = 'running' AND r.document_id = $2
-                AND r.lease_expire_time > $3) AS busy
-            FROM documents d WHERE d.tenant_id = $1 AND d.id = $2",
+        "SELECT 1 FROM jobs WHERE tenant_id = $1 AND state = 'running' AND document_id = $2 AND lease_expire_time > $3
+            LIMIT 1",
         [document.0.into(), now.into()],
     )
-    .one(tx)
+    .scalar(tx)
     .await?;
-    if known.as_ref().is_some_and(|known| known.busy) {
+    if busy.is_some() {
         return Ok(Taken::Busy);
     }
     let Ok(payload) = serde_json::from_str::<JobPayload>(&row.payload) else { return Ok(Taken::Unknown) };
     let deletes_document = payload == JobPayload::DeleteDocumentV1 {};
-    let Some(known) = known.map(|known| known.document).filter(|known| known.deleting == deletes_document) else {
+    if known.deleting != deletes_document {
         lease::end(tx, &row, JobState::Cancelled, None, now).await?;
         return Ok(Taken::CalledOff);
-    };
+    }
     if row.cancel_time.is_some() {
         // Its worker, which did not know of this, gave it back.
         let held = Held { tenant, document, payload, now, row, announcer: store.announcer() };
@@ -271,7 +266,6 @@ async fn take(
         lease::end(tx, &row, JobState::Cancelled, None, now).await?;
         return Ok(Taken::CalledOff);
     }
-    move_on(tx, tenant, document, &payload, now).await?;
     let claimed = jobs::Model {
         state: "running".to_owned(),
         attempts: row.attempts + 1,
@@ -296,6 +290,7 @@ async fn take(
     )
     .execute(tx)
     .await?;
+    move_on(tx, tenant, document, &payload, now).await?;
     let token = claimed.lease_token;
     Ok(Taken::Lease(Box::new(Lease { job: queue::job_of(claimed)?, token })))
 }

@@ -40,7 +40,7 @@ pub(super) async fn processing(
     if held.row.cancel_time.is_some() {
         return Err(lease::call_off(tx, &held).await?.into());
     }
-    // Before the tenant is held, because it may take a while. If the document turns out to be on its way out, so are
+    // Before the document is held, because it may take a while. If the document turns out to be on its way out, so are
     // these rows.
     replace_contents(&tx, &held, version_id, &processed.pages, processed.chunks).await?;
     if held.document(&tx).await?.is_none() {
@@ -60,9 +60,9 @@ pub(super) async fn processing(
         ],
         ..Step::to(DocumentState::Processed)
     };
-    change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     queue(&tx, &held, JobPayload::EmbedV1 { version_id }, next_attempts).await?;
+    change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -139,8 +139,8 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
             ("indexed_chunks", i64::from(chunks).into()),
         ];
     }
-    change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
+    change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -18,10 +18,10 @@ use vectrion_core::{
 use super::{lease, millis, queue};
 use crate::{
     Store,
-    catalog::change,
+    catalog::change::{self, Known},
     failure::{Outcome, damaged},
     page_token::{self, List},
-    rows::{self, dead_letters, jobs, number},
+    rows::{self, dead_letters, documents, jobs, number},
     sql::{self, Sql},
     time,
 };
@@ -154,14 +154,15 @@ pub(super) async fn by_id<C: ConnectionTrait>(
 pub(super) async fn replay(store: &Store, tenant: TenantId, id: DeadLetterId, trace_id: &str) -> Outcome<Job> {
     let tx = store.begin().await?;
     // The job first: see the order of locks.
-    let job_id = JobId(row(&tx, tenant, id).await?.ok_or_else(missing)?.job_id);
+    let dead = row(&tx, tenant, id).await?.ok_or_else(missing)?;
+    let job_id = JobId(dead.job_id);
     jobs::for_tenant(tenant).filter(jobs::Column::Id.eq(job_id.0)).lock_exclusive().one(&tx).await?;
-    time::lock_tenant(&tx, tenant).await?;
+    let known = change::hold_document(&tx, tenant, DocumentId(dead.document_id)).await?;
+    let Known { row: document, now } = known.ok_or_else(missing)?;
     let removed = dead_letters::delete_for_tenant(tenant).filter(dead_letters::Column::Id.eq(id.0)).exec(&tx).await?;
     if removed.rows_affected == 0 {
         return Err(missing().into());
     }
-    let now = time::now(&tx).await?;
     sql::for_tenant(
         tenant,
         "UPDATE jobs SET state = 'pending', attempts = 0, interruptions = 0, run_time = $3, trace_id = $4,
@@ -172,13 +173,19 @@ pub(super) async fn replay(store: &Store, tenant: TenantId, id: DeadLetterId, tr
     .await?;
     let job = queue::job_of(lease::row(&tx, tenant, job_id).await?.ok_or_else(missing)?)?;
     store.announcer().ready(&tx, job_id.0, job.payload.stage().as_str(), now, trace_id).await?;
-    show_again(&tx, tenant, &job, now).await?;
+    show_again(&tx, tenant, &job, &document, now).await?;
     tx.commit().await?;
     Ok(job)
 }
 
 /// Takes the failure back from the version, or the document, that had failed with the job.
-async fn show_again(tx: &DatabaseTransaction, tenant: TenantId, job: &Job, now: i64) -> Outcome<()> {
+async fn show_again(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    job: &Job,
+    document: &documents::Model,
+    now: i64,
+) -> Outcome<()> {
     let (version, state) = match &job.payload {
         JobPayload::ProcessV1 { version_id } => (*version_id, DocumentState::Uploaded),
         JobPayload::EmbedV1 { version_id } => (*version_id, DocumentState::Processed),
@@ -190,10 +197,7 @@ async fn show_again(tx: &DatabaseTransaction, tenant: TenantId, job: &Job, now: 
             (*version_id, DocumentState::Indexed)
         }
         JobPayload::DeleteDocumentV1 {} => {
-            let row = change::document_row(tx, tenant, job.document)
-                .await?
-                .ok_or_else(|| damaged("a dead letter's document is missing"))?;
-            return change::set_deletion_state(tx, tenant, &row, None, now).await;
+            return change::set_deletion_state(tx, tenant, document, None, now).await;
         }
     };
     change::set_version_state(tx, tenant, job.document, version, state, None, now).await

@@ -66,18 +66,17 @@ pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease)
 }
 
 impl Held {
-    /// The document of the job, with its tenant held; none if the job is to be withdrawn: the document is being deleted
+    /// The document of the job, held; none if the job is to be withdrawn: the document is being deleted
     /// and the job is not its deletion, or a caller has called the job off.
     pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
         let row = self.living_document(tx).await?;
         Ok(row.filter(|_| self.row.cancel_time.is_none()))
     }
 
-    /// The document, with its tenant held, unless it is being deleted and the job is not its deletion.
+    /// The document, held, unless it is being deleted and the job is not its deletion.
     async fn living_document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
-        time::lock_tenant(tx, self.tenant).await?;
         let deletes = self.payload == JobPayload::DeleteDocumentV1 {};
-        let row = change::document_row(tx, self.tenant, self.document).await?;
+        let row = change::hold_document(tx, self.tenant, self.document).await?.map(|known| known.row);
         Ok(row.filter(|row| row.deleting == deletes))
     }
 }
@@ -220,8 +219,8 @@ pub(super) async fn document<C: ConnectionTrait>(connection: &C, lease: &Lease) 
     }
 }
 
-/// Puts off the end of a lease, and then notes progress, if nobody else changes documents of the tenant just now: for that,
-/// nobody's lease is to run out.
+/// Puts off the end of a lease, and then notes progress, if nobody else changes the document or its tenant just now: for
+/// that, nobody's lease is to run out.
 pub(super) async fn extend(
     store: &Store,
     lease: &Lease,
@@ -253,6 +252,9 @@ pub(super) async fn extend(
 async fn note_progress(store: &Store, lease: &Lease, version: VersionId, progress: Progress) -> Outcome<()> {
     let tenant = lease.job.tenant;
     let tx = store.begin().await?;
+    if change::try_hold_document(&tx, tenant, lease.job.document).await?.is_none() {
+        return Ok(());
+    }
     let Some(now) = time::try_lock_tenant(&tx, tenant).await? else { return Ok(()) };
     let changed = sql::for_tenant(
         tenant,

@@ -24,7 +24,7 @@ pub(crate) struct NewJob<'a> {
     pub(crate) announcer: Announcer,
 }
 
-/// Queues a job, ready at once. Called with the tenant held.
+/// Queues a job, ready at once. Called with its document held.
 pub(crate) async fn add(tx: &DatabaseTransaction, job: NewJob<'_>, now: i64) -> Outcome<()> {
     add_as(tx, JobId::new(), job, now).await
 }

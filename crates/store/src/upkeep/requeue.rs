@@ -9,11 +9,11 @@ use vectrion_core::{
 
 use crate::{
     Store,
-    catalog::change,
+    catalog::change::{self, Known},
     failure::Outcome,
     jobs::queue::{self, NewJob},
     rows::{document_versions, documents},
-    sql, time,
+    sql,
 };
 
 pub(super) async fn requeue(
@@ -26,12 +26,10 @@ pub(super) async fn requeue(
     trace_id: &str,
 ) -> Outcome<bool> {
     let tx = store.begin().await?;
-    time::lock_tenant(&tx, tenant).await?;
-    let Some(row) = change::document_row(&tx, tenant, document).await? else { return Ok(false) };
+    let Some(Known { row, now }) = change::hold_document(&tx, tenant, document).await? else { return Ok(false) };
     if is_busy(&tx, tenant, document).await? {
         return Ok(false);
     }
-    let now = time::now(&tx).await?;
     let makes_sense = match &payload {
         JobPayload::ProcessV1 { version_id } => {
             take_back(&tx, tenant, &row, *version_id, DocumentState::Uploaded, now).await?

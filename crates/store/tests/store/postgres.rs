@@ -254,8 +254,8 @@ async fn an_answer_that_is_given_passages_while_the_document_goes_loses_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_or_a_tenant_that_somebody_holds_keeps_no_other_from_being_taken_back() {
-    for (table, column) in [("jobs", "tenant_id"), ("tenants", "id")] {
+async fn a_job_or_a_document_that_somebody_holds_keeps_no_other_from_being_taken_back() {
+    for table in ["jobs", "documents"] {
         let Some((url, _schema)) = schema().await else { return };
         let settings = StoreSettings { lock_timeout_ms: 100, call_timeout_ms: 5_000, ..StoreSettings::default() };
         let store = Store::connect(&url, &settings).await.expect("a database");
@@ -267,7 +267,7 @@ async fn a_job_or_a_tenant_that_somebody_holds_keeps_no_other_from_being_taken_b
         let dead = free.expired(Stage::ProcessDocument).await;
         let other = Database::connect(&url).await.expect("another client");
         let tx = other.begin().await.expect("a transaction");
-        let lock = format!("SELECT 1 FROM {table} WHERE {column} = '{}' FOR UPDATE", held.tenant);
+        let lock = format!("SELECT 1 FROM {table} WHERE tenant_id = '{}' FOR UPDATE", held.tenant);
         tx.execute_unprepared(&lock).await.expect("locked");
         let outcome = store.reap(50).await;
         if table == "jobs" {
@@ -283,7 +283,13 @@ async fn a_job_or_a_tenant_that_somebody_holds_keeps_no_other_from_being_taken_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_goes_on_while_somebody_holds_the_tenant() {
+async fn a_lease_goes_on_while_somebody_holds_the_document_or_the_tenant() {
+    for table in ["documents", "tenants"] {
+        a_lease_goes_on_while_somebody_holds_a_row_of(table).await;
+    }
+}
+
+async fn a_lease_goes_on_while_somebody_holds_a_row_of(table: &str) {
     let Some((url, _schema)) = schema().await else { return };
     let settings = StoreSettings { lock_timeout_ms: 60_000, call_timeout_ms: 2_000, ..StoreSettings::default() };
     let store = Store::connect(&url, &settings).await.expect("a database");
@@ -298,7 +304,7 @@ async fn a_lease_goes_on_while_somebody_holds_the_tenant() {
     };
     let other = Database::connect(&url).await.expect("another client");
     let tx = other.begin().await.expect("a transaction");
-    tx.execute_unprepared("SELECT 1 FROM tenants FOR UPDATE").await.expect("locked");
+    tx.execute_unprepared(&format!("SELECT 1 FROM {table} FOR UPDATE")).await.expect("locked");
     beat(1).await;
     let job = store.job(scenario.tenant, lease.job.id).await.expect("a look").expect("the job");
     assert!(job.lease_expire_time > lease.job.lease_expire_time);

@@ -72,7 +72,9 @@ pub async fn another_tenants_uploads_do_not_match<S: Database>(store: Arc<S>) {
 
     let mut stolen = theirs.begin_upload(&theirs.file("c", "more")).await;
     stolen.tenant = mine.tenant;
-    refused(store.admit(stolen.clone()).await, NotFound, "COLLECTION_NOT_FOUND");
     stolen.header.collection = mine.collection;
     refused(store.admit(stolen).await, NotFound, "UPLOAD_NOT_FOUND");
+    let mut strayed = mine.begin_upload(&mine.file("d", "other")).await;
+    strayed.header.collection = theirs.collection;
+    refused(store.admit(strayed).await, NotFound, "COLLECTION_NOT_FOUND");
 }
