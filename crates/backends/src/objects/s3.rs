@@ -32,9 +32,10 @@ use super::{keys, whole};
 
 /// Time for which a bucket that could be listed counts as usable: every upload and every job asks.
 const CHECKED_FOR: Duration = Duration::from_secs(2);
-/// Tries of a deletion, and the pause after the first, which grows.
-const DELETE_TRIES: u32 = 3;
-const DELETE_PAUSE: Duration = Duration::from_millis(100);
+/// Tries of a request that fails within a while, and the pause after the first, which grows.
+const TRIES: u32 = 3;
+const AT_ONCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Objects that are listed and removed at once, as many as one request can.
 const DELETE_PAGE: usize = 1000;
 /// Large objects that are taken in at once, each with a part of up to 8 MiB in memory, as slowly as its bytes come.
@@ -75,29 +76,39 @@ impl S3Objects {
     /// Lists at most one object: what a store that can be used does at once.
     async fn list_one(&self) -> Result<(), object_store::Error> {
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
-        let prefix = self.prefix.as_ref();
-        self.prober.list_paginated(Some(prefix).filter(|prefix| !prefix.is_empty()), options).await.map(drop)
+        let prefix = Some(self.prefix.as_ref()).filter(|prefix| !prefix.is_empty());
+        repeated(|| self.prober.list_paginated(prefix, options.clone())).await.map(drop)
     }
 
     async fn facts(&self, key: &ObjectKey) -> Result<object_store::ObjectMeta> {
-        self.asking.head(&keys::location(key)?).await.map_err(|error| failure::failed(error, key))
+        let location = keys::location(key)?;
+        repeated(|| self.asking.head(&location)).await.map_err(|error| failure::failed(error, key))
     }
 }
 
-/// Removes, a few times if need be. By protocol a deletion is a POST, which the client does not repeat over a connection
-/// that broke; it may be.
-async fn removing<F>(remove: impl Fn() -> F) -> Result<(), object_store::Error>
+/// Makes a request that may be made again, a few times if it fails at once. The client repeats none over a connection that
+/// broke before it knew whether the request was sent, and no deletion at all, which by protocol is a POST.
+async fn repeated<T, F>(request: impl Fn() -> F) -> Result<T, object_store::Error>
 where
-    F: Future<Output = Result<(), object_store::Error>>,
+    F: Future<Output = Result<T, object_store::Error>>,
 {
-    let mut tries = 0;
+    let (mut tries, began) = (0, Instant::now());
     loop {
         tries += 1;
-        match remove().await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => return Ok(()),
-            Err(error) if tries >= DELETE_TRIES => return Err(error),
-            Err(_) => tokio::time::sleep(DELETE_PAUSE * tries).await,
+        match request().await {
+            Err(object_store::Error::Generic { .. }) if tries < TRIES && began.elapsed() < AT_ONCE => {
+                tokio::time::sleep(PAUSE * tries).await;
+            }
+            answered => return answered,
         }
+    }
+}
+
+/// What is not there was removed.
+fn gone(removed: Result<(), object_store::Error>) -> Result<(), object_store::Error> {
+    match removed {
+        Err(object_store::Error::NotFound { .. }) => Ok(()),
+        removed => removed,
     }
 }
 
@@ -120,7 +131,7 @@ impl ObjectStore for S3Objects {
             options.range = Some(GetRange::Offset(offset));
             options.if_match = facts.e_tag;
         }
-        let found = self.store.get_opts(&location, options).await.map_err(failed)?;
+        let found = repeated(|| self.store.get_opts(&location, options.clone())).await.map_err(failed)?;
         let expected = found.range.end - found.range.start;
         let key = key.clone();
         let bytes = found.into_stream().map_err(move |error| failure::failed(error, &key));
@@ -135,7 +146,7 @@ impl ObjectStore for S3Objects {
 
     async fn delete(&self, key: &ObjectKey) -> Result<()> {
         let location = keys::location(key)?;
-        removing(|| self.asking.delete(&location)).await.map_err(|error| failure::failed(error, key))
+        gone(repeated(|| self.asking.delete(&location)).await).map_err(|error| failure::failed(error, key))
     }
 
     async fn delete_prefix(&self, prefix: &ObjectKey) -> Result<u64> {
@@ -145,11 +156,10 @@ impl ObjectStore for S3Objects {
             let locations: Vec<_> = found.iter().map(|object| keys::location(&object.key)).collect::<Result<_>>()?;
             let remove = || async {
                 let locations = stream::iter(locations.clone()).map(Ok).boxed();
-                let gone = |removed: &Result<_, _>| !matches!(removed, Err(object_store::Error::NotFound { .. }));
-                let removed = self.asking.delete_stream(locations).filter(|removed| std::future::ready(gone(removed)));
-                removed.try_for_each(|_| std::future::ready(Ok(()))).await
+                let removed = self.asking.delete_stream(locations).map(|removed| gone(removed.map(drop)));
+                removed.try_for_each(|()| std::future::ready(Ok(()))).await
             };
-            removing(remove).await.map_err(|error| failure::failed(error, prefix))?;
+            repeated(remove).await.map_err(|error| failure::failed(error, prefix))?;
             count += found.len() as u64;
             if found.len() < DELETE_PAGE {
                 return Ok(count);
@@ -159,33 +169,27 @@ impl ObjectStore for S3Objects {
     }
 
     async fn list(&self, prefix: &ObjectKey) -> Result<Vec<ObjectInfo>> {
-        let mut objects: Vec<ObjectInfo> = self
-            .asking
-            .list(Some(&keys::directory(prefix)?))
-            .try_filter(|found| std::future::ready(found.location.as_ref().starts_with(prefix.as_str())))
-            .map_ok(|found| ObjectInfo { key: ObjectKey::from_listing(found.location.into()), size: found.size })
-            .try_collect()
-            .await
-            .map_err(|error| failure::failed(error, prefix))?;
+        let mut objects = self.walk(prefix, None, usize::MAX).await?;
         objects.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(objects)
     }
 
     async fn walk(&self, prefix: &ObjectKey, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectInfo>> {
         let directory = keys::directory(prefix)?;
-        let found = match after {
-            // A mark in the order of keys, not the key of an object: it is not checked as one.
-            Some(after) => self.asking.list_with_offset(Some(&directory), &Location::from(after.as_str())),
-            None => self.asking.list(Some(&directory)),
-        };
         let beyond = |key: &str| key.starts_with(prefix.as_str()) && after.is_none_or(|after| key > after.as_str());
-        found
-            .try_filter(|found| std::future::ready(beyond(found.location.as_ref())))
-            .map_ok(|found| ObjectInfo { key: ObjectKey::from_listing(found.location.into()), size: found.size })
-            .take(limit)
-            .try_collect()
-            .await
-            .map_err(|error| failure::failed(error, prefix))
+        let walked = || {
+            let found = match after {
+                // A mark in the order of keys, not the key of an object: it is not checked as one.
+                Some(after) => self.asking.list_with_offset(Some(&directory), &Location::from(after.as_str())),
+                None => self.asking.list(Some(&directory)),
+            };
+            found
+                .try_filter(|found| std::future::ready(beyond(found.location.as_ref())))
+                .map_ok(|found| ObjectInfo { key: ObjectKey::from_listing(found.location.into()), size: found.size })
+                .take(limit)
+                .try_collect()
+        };
+        repeated(walked).await.map_err(|error| failure::failed(error, prefix))
     }
 
     async fn check(&self) -> Result<()> {

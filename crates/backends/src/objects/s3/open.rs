@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use vectrion_core::{Error, Result};
 
 use super::{
-    GATHERING, S3Objects, SENDING, failure, removing,
+    GATHERING, S3Objects, SENDING, failure, gone, repeated,
     settings::{Patience, S3Settings, bucket},
 };
 
@@ -59,6 +59,6 @@ impl S3Objects {
             Err(error) => return Err(error),
         }
         self.list_one().await?;
-        removing(|| prober.delete(&location)).await
+        gone(repeated(|| prober.delete(&location)).await)
     }
 }

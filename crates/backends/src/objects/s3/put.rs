@@ -12,7 +12,7 @@ use vectrion_core::{
     ports::objects::{ByteStream, ObjectKey, ObjectStore as _},
 };
 
-use super::{S3Objects, failure};
+use super::{S3Objects, failure, repeated};
 use crate::objects::{keys, part::Part};
 
 /// Bytes up to which an object is gathered without further ado.
@@ -39,7 +39,8 @@ impl S3Objects {
     async fn put_whole(&self, location: &Location, mut part: Part) -> Result<u64> {
         let size = part.len() as u64;
         let _turn = if part.len() > SMALL_BYTES { Some(place(&self.sending).await?) } else { None };
-        self.store.put(location, part.take()).await.map_err(failure::unavailable)?;
+        let bytes = part.take();
+        repeated(|| self.store.put(location, bytes.clone())).await.map_err(failure::unavailable)?;
         Ok(size)
     }
 
