@@ -62,8 +62,8 @@ bench: check-rust assets ## measure the program, on both profiles; print the fig
 bench-peers: check-rust assets ## measure the program beside Haystack, LangChain and a Celery stack (DATA=DIRECTORY…)
 	@python3 scripts/bench/peers.py $(BENCH_OPTIONS) $(DATA)
 
-bench-readme: ## put the last figures into README.md
-	@python3 scripts/bench/readme.py
+bench-readme: ## put the last figures into README.md (DISTRIBUTED=1: those of the distributed profile)
+	@python3 scripts/bench/readme.py $(if $(DISTRIBUTED),distributed)
 
 samples: ## make the sample documents again
 	@python3 scripts/make_samples.py

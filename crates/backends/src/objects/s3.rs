@@ -86,8 +86,9 @@ impl S3Objects {
     }
 }
 
-/// Makes a request that may be made again, a few times if it fails at once. The client repeats none over a connection that
-/// broke before it knew whether the request was sent, and no deletion at all, which by protocol is a POST.
+/// Makes a request that may be made again, a few times if it fails at once and without an answer. The client repeats none
+/// over a connection that broke before it knew whether the request was sent, and no deletion at all, which by protocol is a
+/// POST.
 async fn repeated<T, F>(request: impl Fn() -> F) -> Result<T, object_store::Error>
 where
     F: Future<Output = Result<T, object_store::Error>>,
@@ -96,10 +97,10 @@ where
     loop {
         tries += 1;
         match request().await {
-            Err(object_store::Error::Generic { .. }) if tries < TRIES && began.elapsed() < AT_ONCE => {
+            Err(error) if failure::is_unanswered(&error) && tries < TRIES && began.elapsed() < AT_ONCE => {
                 tokio::time::sleep(PAUSE * tries).await;
             }
-            answered => return answered,
+            ended => return ended,
         }
     }
 }

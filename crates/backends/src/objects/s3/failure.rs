@@ -92,6 +92,11 @@ fn is_bare_redirect(error: &StoreError) -> bool {
     causes(error).any(|cause| cause.to_string().contains("redirect without LOCATION"))
 }
 
+/// Whether a request failed without an answer of the service.
+pub(super) fn is_unanswered(error: &StoreError) -> bool {
+    matches!(error, StoreError::Generic { .. }) && code(error).is_none()
+}
+
 /// The code of the service's answer, such as `SlowDown`. The library keeps the answer in the text of its errors alone.
 fn code(error: &StoreError) -> Option<String> {
     causes(error).find_map(|cause| {

@@ -97,7 +97,7 @@ impl S3Objects {
     /// Begins a large object. In a task of its own, so that a call that is dropped now leaves no upload that nobody aborts.
     async fn begin(&self, location: &Location) -> Result<Result<Upload, object_store::Error>> {
         let (store, location) = (self.store.clone(), location.clone());
-        let begun = tokio::spawn(async move { store.put_multipart(&location).await.map(Upload::new) });
+        let begun = tokio::spawn(async move { repeated(|| store.put_multipart(&location)).await.map(Upload::new) });
         begun.await.map_err(|error| {
             Error::internal("OBJECT_STORE_FAILED", "work on the object store ended early").with_source(error)
         })
