@@ -12,7 +12,8 @@
 //!   own that refuse to write.
 //! - **One order of locks on PostgreSQL**: first the job that a call is about (or the upload), then the document, then the
 //!   tenant's row. Whoever changes a document holds it, and takes the tenant's row at the end, for the next revision: so
-//!   revisions are in order of commit, and the tenant's other documents wait for that moment alone. Waiting jobs are only ever touched with `SKIP LOCKED`.
+//!   revisions are in order of commit, and the tenant's other documents wait for that moment alone. Waiting jobs are only
+//!   ever touched with `SKIP LOCKED`.
 //! - **Time is the database's**, read after the locks were taken.
 
 mod answers;

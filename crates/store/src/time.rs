@@ -1,6 +1,7 @@
 //! The database's clock, and the lock of a tenant.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, QueryResult};
+use uuid::Uuid;
 use vectrion_core::ids::TenantId;
 
 use crate::{
@@ -39,21 +40,43 @@ pub(crate) async fn try_lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) 
 }
 
 async fn lock_tenant_by(tx: &DatabaseTransaction, tenant: TenantId, lock: &str) -> Outcome<Option<i64>> {
-    let backend = tx.get_database_backend();
-    let lock = match backend {
-        DbBackend::Postgres => lock,
-        _ => "",
-    };
-    let query = locked(backend, &format!("SELECT id FROM tenants WHERE id = $1{lock}"), "now");
+    let query = locked(tx.get_database_backend(), "SELECT id FROM tenants WHERE id = $1", lock, "now");
     Ok(sql::for_tenant(tenant, query, []).scalar(tx).await?)
 }
 
-/// What a query that locks rows gives, and the current time, read when it has the locks. `columns` are of the query,
-/// which is `held`, or `now`.
-pub(crate) fn locked(backend: DbBackend, query: &str, columns: &str) -> String {
+/// A row that was locked, and the time from which on it is.
+pub(crate) struct Timed<M> {
+    pub(crate) row: M,
+    pub(crate) now: i64,
+}
+
+impl<M: FromQueryResult> FromQueryResult for Timed<M> {
+    fn from_query_result(found: &QueryResult, prefix: &str) -> Result<Self, DbErr> {
+        Ok(Self { row: M::from_query_result(found, prefix)?, now: found.try_get(prefix, "now")? })
+    }
+}
+
+/// Locks a row of a tenant, in the way that `lock` says in words of PostgreSQL. On SQLite a writing transaction is alone in
+/// any case.
+pub(crate) async fn lock_row<M: FromQueryResult>(
+    tx: &DatabaseTransaction,
+    tenant: TenantId,
+    table: &str,
+    id: Uuid,
+    lock: &str,
+) -> Outcome<Option<Timed<M>>> {
+    let row = format!("SELECT * FROM {table} WHERE tenant_id = $1 AND id = $2");
+    let query = locked(tx.get_database_backend(), &row, lock, "*");
+    Ok(sql::for_tenant(tenant, query, [id.into()]).one(tx).await?)
+}
+
+/// A query that locks rows as `lock` says, and the current time, read when it has the locks. `columns` are of the query, or
+/// `now`.
+fn locked(backend: DbBackend, query: &str, lock: &str, columns: &str) -> String {
+    let lock = if backend == DbBackend::Postgres { lock } else { "" };
     let now = now_expression(backend);
     // Not in the same query: that would look at the clock before it waits for the locks.
     format!(
-        "WITH held AS MATERIALIZED ({query}) SELECT {columns} FROM (SELECT held.*, {now} AS now FROM held) AS timed"
+        "WITH held AS MATERIALIZED ({query}{lock}) SELECT {columns} FROM (SELECT held.*, {now} AS now FROM held) AS timed"
     )
 }

@@ -3,9 +3,7 @@
 mod claims;
 
 use async_trait::async_trait;
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, FromQueryResult, QueryFilter as _,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait as _, DatabaseTransaction, DbBackend, QueryFilter as _};
 use vectrion_core::{
     Error, ErrorKind, Result,
     document::{ExternalId, Filename},
@@ -18,7 +16,8 @@ use crate::{
     Store,
     failure::{Outcome, damaged},
     rows::{size, size_column, uploads},
-    sql, time,
+    sql,
+    time::{self, Timed},
 };
 
 pub(crate) use self::claims::{note_completed, require_claim};
@@ -137,23 +136,9 @@ async fn advance(store: &Store, tenant: TenantId, id: UploadId, from: u64, to: u
     Ok(())
 }
 
-/// An upload's row, and when it was read.
-#[derive(FromQueryResult)]
-pub(crate) struct Timed {
-    #[sea_orm(nested)]
-    pub(crate) row: uploads::Model,
-    pub(crate) now: i64,
-}
-
 /// An upload that can go on, locked until the transaction ends.
-pub(crate) async fn open(tx: &DatabaseTransaction, tenant: TenantId, id: UploadId) -> Outcome<Timed> {
-    let backend = tx.get_database_backend();
-    let lock = match backend {
-        DbBackend::Postgres => " FOR UPDATE",
-        _ => "",
-    };
-    let row = format!("SELECT * FROM uploads WHERE tenant_id = $1 AND id = $2{lock}");
-    let found: Option<Timed> = sql::for_tenant(tenant, time::locked(backend, &row, "*"), [id.0.into()]).one(tx).await?;
+pub(crate) async fn open(tx: &DatabaseTransaction, tenant: TenantId, id: UploadId) -> Outcome<Timed<uploads::Model>> {
+    let found = time::lock_row::<uploads::Model>(tx, tenant, "uploads", id.0, " FOR UPDATE").await?;
     Ok(found.filter(|found| found.row.expire_time > found.now).ok_or_else(|| {
         Error::not_found("UPLOAD_NOT_FOUND", "there is no such upload; it may have ended or expired: begin a new one")
     })?)

@@ -11,8 +11,7 @@ use vectrion_core::{
 };
 
 use super::{
-    change::{self, Known},
-    metadata,
+    change, metadata,
     view::{self, View},
 };
 use crate::{
@@ -22,7 +21,8 @@ use crate::{
     outbox::Announcer,
     rows::{document_versions, documents, size_column},
     sql::{self, Sql},
-    time, uploads,
+    time::{self, Timed},
+    uploads,
 };
 
 pub(super) async fn admit(store: &Store, admission: &Admission) -> Outcome<Admitted> {
@@ -43,7 +43,7 @@ pub(super) async fn admit(store: &Store, admission: &Admission) -> Outcome<Admit
 /// What the upload becomes, and when that was decided.
 async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Announcer) -> Outcome<(Admitted, i64)> {
     let tenant = admission.tenant;
-    let uploads::Timed { row: upload, now } = uploads::open(tx, tenant, admission.upload).await?;
+    let Timed { row: upload, now } = uploads::open(tx, tenant, admission.upload).await?;
     uploads::require_claim(&upload, admission.claim)?;
     if let Some(found) = find(tx, admission).await? {
         return Ok((admit_known(tx, admission, &found, announcer).await?, now));
@@ -85,7 +85,7 @@ async fn admit_known(
         return Ok(Admitted::Duplicate(document));
     }
     let known = change::hold_document(tx, tenant, id).await?.filter(|known| !known.row.deleting);
-    let Known { row, now } = known.ok_or_else(overtaken)?;
+    let Timed { row, now } = known.ok_or_else(overtaken)?;
     if row.newest_sha256 == admission.sha256 {
         give_metadata(tx, admission, &row, now).await?;
         Ok(Admitted::Unchanged(view::require(tx, tenant, id).await?))

@@ -11,16 +11,14 @@ use vectrion_core::{
     job::JobState,
 };
 
-use super::{
-    change::{self, Known},
-    view,
-};
+use super::{change, view};
 use crate::{
     Store,
     failure::Outcome,
     jobs::lease::{self, Held},
     rows::{documents, jobs},
     sql,
+    time::Timed,
 };
 
 /// Looks for a moment at which nobody commits something about the document, and the wait between two.
@@ -34,7 +32,7 @@ pub(super) async fn cancel(store: &Store, tenant: TenantId, id: DocumentId) -> O
         let tx = store.begin().await?;
         // The jobs first: see the order of locks. One that somebody has in hand this moment is passed over.
         let locked = lock_unfinished(&tx, tenant, id).await?;
-        let Known { row: document, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+        let Timed { row: document, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
         refuse_ended(&document)?;
         if unfinished(&tx, tenant, id).await? == locked.iter().map(|row| row.id).collect::<Vec<_>>() {
             let shown = call_off(store, &tx, &document, locked, now).await?;

@@ -1,8 +1,6 @@
 //! Changes of documents: revisions, and the states of versions.
 
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, QueryFilter as _, Value,
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, QueryFilter as _, Value};
 use vectrion_core::{
     document::{DocumentState, Failure as DocumentFailure},
     ids::{DocumentId, TenantId, VersionId},
@@ -13,28 +11,18 @@ use crate::{
     failure::{Outcome, damaged},
     rows::documents,
     sql::{self, Sql},
-    time,
+    time::{self, Timed},
 };
-
-/// A document that nobody else changes before the transaction ends, and since when.
-#[derive(FromQueryResult)]
-pub(crate) struct Known {
-    #[sea_orm(nested)]
-    pub(crate) row: documents::Model,
-    pub(crate) now: i64,
-}
 
 /// Makes this transaction the only one that changes a document, its versions and its jobs. Whoever decides by a document
 /// does it by what this gives; what else there is of it is read afterwards.
-///
-/// On SQLite a writing transaction is alone in any case.
 pub(crate) async fn hold_document(
     tx: &DatabaseTransaction,
     tenant: TenantId,
     id: DocumentId,
-) -> Outcome<Option<Known>> {
+) -> Outcome<Option<Timed<documents::Model>>> {
     // Weaker than FOR UPDATE: rows that refer to the document can still be inserted by others.
-    hold_by(tx, tenant, id, " FOR NO KEY UPDATE").await
+    time::lock_row(tx, tenant, "documents", id.0, " FOR NO KEY UPDATE").await
 }
 
 /// The same without waiting: none also if another transaction holds the document.
@@ -42,18 +30,8 @@ pub(crate) async fn try_hold_document(
     tx: &DatabaseTransaction,
     tenant: TenantId,
     id: DocumentId,
-) -> Outcome<Option<Known>> {
-    hold_by(tx, tenant, id, " FOR NO KEY UPDATE SKIP LOCKED").await
-}
-
-async fn hold_by(tx: &DatabaseTransaction, tenant: TenantId, id: DocumentId, lock: &str) -> Outcome<Option<Known>> {
-    let backend = tx.get_database_backend();
-    let lock = match backend {
-        DbBackend::Postgres => lock,
-        _ => "",
-    };
-    let row = format!("SELECT * FROM documents WHERE tenant_id = $1 AND id = $2{lock}");
-    Ok(sql::for_tenant(tenant, time::locked(backend, &row, "*"), [id.0.into()]).one(tx).await?)
+) -> Outcome<Option<Timed<documents::Model>>> {
+    time::lock_row(tx, tenant, "documents", id.0, " FOR NO KEY UPDATE SKIP LOCKED").await
 }
 
 /// The row of a document, for a look.

@@ -9,21 +9,19 @@ use vectrion_core::{
     job::JobPayload,
 };
 
-use super::{
-    change::{self, Known},
-    view,
-};
+use super::{change, view};
 use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
     sql,
+    time::Timed,
     upkeep::receipts,
 };
 
 pub(super) async fn begin(store: &Store, tenant: TenantId, id: DocumentId, order: &DeletionOrder) -> Outcome<Document> {
     let tx = store.begin().await?;
-    let Known { row, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    let Timed { row, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
     if order.at_revision.is_some_and(|revision| revision != row.revision) {
         let message = "the document has changed meanwhile; it was not deleted";
         return Err(Error::new(ErrorKind::Aborted, "DOCUMENT_CHANGED", message).into());

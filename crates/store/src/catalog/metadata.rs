@@ -8,15 +8,13 @@ use vectrion_core::{
     metadata::{Metadata, MetadataValue},
 };
 
-use super::{
-    change::{self, Known},
-    view,
-};
+use super::{change, view};
 use crate::{
     Store,
     failure::Outcome,
     rows::{column, document_metadata},
     sql,
+    time::Timed,
 };
 
 /// Bytes of a text that is stored as it is in the rows for finding; a longer one would not fit PostgreSQL's indexes, and
@@ -89,7 +87,7 @@ pub(super) async fn write(
 pub(super) async fn update(store: &Store, tenant: TenantId, id: DocumentId, metadata: &Metadata) -> Outcome<Document> {
     let tx = store.begin().await?;
     let known = change::hold_document(&tx, tenant, id).await?.filter(|known| !known.row.deleting);
-    let Known { row, now } = known.ok_or_else(view::missing)?;
+    let Timed { row, now } = known.ok_or_else(view::missing)?;
     if serde_json::from_str::<Metadata>(&row.metadata)? != *metadata {
         write(&tx, tenant, id, metadata).await?;
         change::touch(&tx, tenant, id, now).await?;

@@ -8,16 +8,14 @@ use vectrion_core::{
     job::{JobPayload, Stage},
 };
 
-use super::{
-    change::{self, Known},
-    view,
-};
+use super::{change, view};
 use crate::{
     Store,
     failure::Outcome,
     jobs::queue::{self, NewJob},
     rows::{dead_letters, documents, jobs, number},
     sql,
+    time::Timed,
 };
 
 /// Tries of the new job when the one that failed is no longer there to say how many it had.
@@ -31,7 +29,7 @@ pub(super) async fn retry(
     trace_id: &str,
 ) -> Outcome<Document> {
     let tx = store.begin().await?;
-    let Known { row, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
+    let Timed { row, now } = change::hold_document(&tx, tenant, id).await?.ok_or_else(view::missing)?;
     if row.state != DocumentState::Failed.as_str() {
         return Err(Error::precondition(
             "DOCUMENT_NOT_FAILED",

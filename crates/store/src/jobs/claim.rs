@@ -23,11 +23,11 @@ use super::{
 };
 use crate::{
     Store,
-    catalog::change::{self, Known, Step},
+    catalog::change::{self, Step},
     failure::Outcome,
     rows::{documents, jobs},
     sql::{self, Sql},
-    time,
+    time::{self, Timed},
 };
 
 /// Candidates looked at in a call. One that turns out not to be free any more is passed over.
@@ -234,7 +234,7 @@ async fn take(
 ) -> Outcome<Taken> {
     let (tenant, id, document) = (TenantId(row.tenant_id), JobId(row.id), DocumentId(row.document_id));
     // From here on nothing about the document changes; nothing about the job did since it was found.
-    let Some(Known { row: known, now }) = change::hold_document(tx, tenant, document).await? else {
+    let Some(Timed { row: known, now }) = change::hold_document(tx, tenant, document).await? else {
         let now = time::now(tx).await?;
         lease::end(tx, &row, JobState::Cancelled, None, now).await?;
         return Ok(Taken::CalledOff);

@@ -18,12 +18,12 @@ use vectrion_core::{
 use super::{lease, millis, queue};
 use crate::{
     Store,
-    catalog::change::{self, Known},
+    catalog::change,
     failure::{Outcome, damaged},
     page_token::{self, List},
     rows::{self, dead_letters, documents, jobs, number},
     sql::{self, Sql},
-    time,
+    time::{self, Timed},
 };
 
 pub(super) async fn list<C: ConnectionTrait>(
@@ -158,7 +158,7 @@ pub(super) async fn replay(store: &Store, tenant: TenantId, id: DeadLetterId, tr
     let job_id = JobId(dead.job_id);
     jobs::for_tenant(tenant).filter(jobs::Column::Id.eq(job_id.0)).lock_exclusive().one(&tx).await?;
     let known = change::hold_document(&tx, tenant, DocumentId(dead.document_id)).await?;
-    let Known { row: document, now } = known.ok_or_else(missing)?;
+    let Timed { row: document, now } = known.ok_or_else(missing)?;
     let removed = dead_letters::delete_for_tenant(tenant).filter(dead_letters::Column::Id.eq(id.0)).exec(&tx).await?;
     if removed.rows_affected == 0 {
         return Err(missing().into());

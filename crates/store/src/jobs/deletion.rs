@@ -211,12 +211,11 @@ async fn forget_text(store: &Store) {
 mod tests {
     use vectrion_core::{
         answer::{AnswerEvent, AnswerEventKind, FinishReason},
-        ids::{AnswerId, ChunkId, KeyId},
+        ids::{AnswerId, KeyId},
         job::Stage,
         ports::{Answers as _, Jobs as _, answers::NewAnswer},
-        search::Passage,
     };
-    use vectrion_testkit::conformance::scenario::Scenario;
+    use vectrion_testkit::conformance::{answers::passage, scenario::Scenario};
 
     use super::*;
     use crate::test_database::database;
@@ -231,24 +230,7 @@ mod tests {
         let (store, _directory) = database().await;
         let scenario = Scenario::new(&store).await;
         let document = scenario.indexed("a", "1", &["The code is zebra."]).await;
-        let passage = Passage {
-            id: ChunkId::derive(document.version_id, 0, b"", "c1"),
-            document: document.id,
-            version_id: document.version_id,
-            version: 1,
-            filename: "a.pdf".to_owned(),
-            title: None,
-            text: "The code is zebra.".to_owned(),
-            page_start: 1,
-            page_end: 1,
-            char_start: 0,
-            char_end: 18,
-            boxes: Vec::new(),
-            heading_path: Vec::new(),
-            score: 1.0,
-            dense_score: None,
-            sparse_score: None,
-        };
+        let passage = passage(&document, "The code is zebra.");
         let kinds = [
             AnswerEventKind::Retrieval { passages: vec![passage] },
             AnswerEventKind::Delta { text: "It is zebra.".to_owned() },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbBackend, FromQueryResult, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DatabaseTransaction, FromQueryResult, QueryFilter as _};
 use vectrion_core::{
     Error, ErrorKind,
     document::{Document, Progress},
@@ -20,7 +20,8 @@ use crate::{
     failure::{Outcome, is_conflict},
     outbox::Announcer,
     rows::{column, documents, jobs},
-    sql, time,
+    sql,
+    time::{self, Timed},
 };
 
 /// A job whose lease was checked, and which nobody else changes before the transaction ends.
@@ -33,24 +34,10 @@ pub(crate) struct Held {
     pub(crate) announcer: Announcer,
 }
 
-/// A job's row, and when it was read.
-#[derive(FromQueryResult)]
-struct Timed {
-    #[sea_orm(nested)]
-    row: jobs::Model,
-    now: i64,
-}
-
 /// Locks the job of a lease and checks the lease. Of the locks, this comes first.
 pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease) -> Outcome<Held> {
-    let (tenant, backend) = (lease.job.tenant, store.backend());
-    let lock = match backend {
-        DbBackend::Postgres => " FOR UPDATE",
-        _ => "",
-    };
-    let row = format!("SELECT * FROM jobs WHERE tenant_id = $1 AND id = $2{lock}");
-    let found: Option<Timed> =
-        sql::for_tenant(tenant, time::locked(backend, &row, "*"), [lease.job.id.0.into()]).one(tx).await?;
+    let tenant = lease.job.tenant;
+    let found = time::lock_row(tx, tenant, "jobs", lease.job.id.0, " FOR UPDATE").await?;
     let Timed { row, now } = found.ok_or_else(lost)?;
     if !is_current(&row, lease, now) {
         return Err(lost().into());
@@ -66,8 +53,8 @@ pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease)
 }
 
 impl Held {
-    /// The document of the job, held; none if the job is to be withdrawn: the document is being deleted
-    /// and the job is not its deletion, or a caller has called the job off.
+    /// The document of the job, held; none if the job is to be withdrawn: the document is being deleted and the job is not
+    /// its deletion, or a caller has called the job off.
     pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
         let row = self.living_document(tx).await?;
         Ok(row.filter(|_| self.row.cancel_time.is_none()))

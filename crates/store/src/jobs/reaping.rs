@@ -47,8 +47,8 @@ struct Found {
     tenant_id: Uuid,
 }
 
-/// Each job in a transaction of its own: it locks a job, then its tenant, and never two of either. A job that cannot be
-/// taken back now, and the others of its tenant if that is held by somebody, wait for the next time; of those the first
+/// Each job in a transaction of its own: it locks a job, its document, then its tenant, and never two of any. A job that cannot be
+/// taken back now, and the others of its tenant if document or tenant is held by somebody, wait for the next time; of those the first
 /// failure is told when all the rest is done.
 pub(super) async fn reap(store: &Store, which: Which, max_interruptions: u32) -> Outcome<u64> {
     let mut reaped = hasten(store).await?;
@@ -104,14 +104,14 @@ fn has_run_out(row: &jobs::Model, now: i64) -> bool {
 /// Makes jobs ready that wait for a moment by a clock that has gone back since: they were queued, or tried, in what is the
 /// future now. How far it went back is not known, so what is left of a wait between tries is waived. Returns how many.
 async fn hasten(store: &Store) -> Outcome<u64> {
+    let now = time::now(store.reader()).await?;
     // What is queued between this and the next statement is no sign.
-    let now = time::now(store.reader()).await?.saturating_add(CLOCK_GAP);
-    let found: Option<i32> = ahead("SELECT 1 FROM jobs", now).scalar(store.reader()).await?;
+    let future = now.saturating_add(CLOCK_GAP);
+    let found: Option<i32> = ahead("SELECT 1 FROM jobs", future).scalar(store.reader()).await?;
     if found.is_none() {
         return Ok(0);
     }
-    let hastened =
-        ahead(&format!("UPDATE jobs SET run_time = {}", now - CLOCK_GAP), now).execute(store.writer()).await?;
+    let hastened = ahead(&format!("UPDATE jobs SET run_time = {now}"), future).execute(store.writer()).await?;
     tracing::warn!(
         jobs = hastened,
         "the database's clock has gone back; jobs that waited for the time before are ready now"

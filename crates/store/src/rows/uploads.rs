@@ -33,4 +33,4 @@ mod table {
 
 pub(crate) use table::{Column, Model};
 
-crate::rows::doors!(table: read, delete, insert);
+crate::rows::doors!(table: delete, insert);

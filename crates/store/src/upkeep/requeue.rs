@@ -9,11 +9,12 @@ use vectrion_core::{
 
 use crate::{
     Store,
-    catalog::change::{self, Known},
+    catalog::change,
     failure::Outcome,
     jobs::queue::{self, NewJob},
     rows::{document_versions, documents},
     sql,
+    time::Timed,
 };
 
 pub(super) async fn requeue(
@@ -26,7 +27,7 @@ pub(super) async fn requeue(
     trace_id: &str,
 ) -> Outcome<bool> {
     let tx = store.begin().await?;
-    let Some(Known { row, now }) = change::hold_document(&tx, tenant, document).await? else { return Ok(false) };
+    let Some(Timed { row, now }) = change::hold_document(&tx, tenant, document).await? else { return Ok(false) };
     if is_busy(&tx, tenant, document).await? {
         return Ok(false);
     }

@@ -1,6 +1,6 @@
 //! The right to end an upload in pieces, with a fencing token, and what became of it.
 
-use sea_orm::{ColumnTrait as _, DatabaseTransaction, FromQueryResult, QueryFilter as _, QuerySelect as _};
+use sea_orm::{DatabaseTransaction, FromQueryResult};
 use uuid::Uuid;
 use vectrion_core::{
     Error, ErrorKind,
@@ -16,7 +16,8 @@ use crate::{
     Store,
     failure::{Outcome, damaged},
     rows::{column, number, uploads},
-    sql, time,
+    sql,
+    time::{self, Timed},
 };
 
 const OUTCOMES: [(UploadOutcome, &str); 4] = [
@@ -34,9 +35,9 @@ pub(super) async fn claim(
     ttl_ms: i64,
 ) -> Outcome<UploadTurn> {
     let tx = store.begin().await?;
-    let row = uploads::for_tenant(tenant).filter(uploads::Column::Id.eq(id.0)).lock_exclusive().one(&tx).await?;
-    let now = time::now(&tx).await?;
-    let Some(row) = row.filter(|row| !row.one_call && row.expire_time > now) else {
+    let found = time::lock_row::<uploads::Model>(&tx, tenant, "uploads", id.0, " FOR UPDATE").await?;
+    let open = found.filter(|found| !found.row.one_call && found.row.expire_time > found.now);
+    let Some(Timed { row, now }) = open else {
         let completed = completed(&tx, tenant, id).await?;
         return Ok(UploadTurn::Completed(completed.ok_or_else(missing)?));
     };
