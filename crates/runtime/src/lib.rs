@@ -3,6 +3,7 @@
 //! [`App::start`] opens the backends that the configuration names and wires them into the use cases; the command line
 //! hands those to the server. Nothing here asks which profile it runs in: the scheme of each URL picks the backend.
 
+mod allocator;
 pub mod app;
 pub mod clock;
 pub mod config;
