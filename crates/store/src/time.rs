@@ -1,4 +1,4 @@
-//! The database's clock, and the lock of a tenant.
+//! The database's clock, and locks.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, QueryResult};
 use uuid::Uuid;
@@ -25,8 +25,8 @@ pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Outcome<i64> {
     Ok(now.ok_or_else(|| damaged("the clock gave no row"))?)
 }
 
-/// Makes this transaction the only one that adds documents, collections or keys to the tenant, or changes its revision.
-/// Gives the time from which on it is that, or none: there is no such tenant.
+/// Makes this transaction the only one that adds collections or keys to the tenant, or changes its revision. Gives the time
+/// from which on it is that, or none: there is no such tenant.
 ///
 /// On SQLite a writing transaction is alone in any case.
 pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {
@@ -42,6 +42,25 @@ pub(crate) async fn try_lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) 
 async fn lock_tenant_by(tx: &DatabaseTransaction, tenant: TenantId, lock: &str) -> Outcome<Option<i64>> {
     let query = locked(tx.get_database_backend(), "SELECT id FROM tenants WHERE id = $1", lock, "now");
     Ok(sql::for_tenant(tenant, query, []).scalar(tx).await?)
+}
+
+/// Makes this transaction the only one that holds these keys, which may be equal. Whoever waits for one of them waits for the
+/// end of the other's transaction.
+///
+/// On SQLite a writing transaction is alone in any case.
+pub(crate) async fn lock_keys(tx: &DatabaseTransaction, one: i64, other: i64) -> Outcome<()> {
+    if tx.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
+    }
+    // In the same order for all, so that none waits for another that waits for it.
+    sql::across_tenants(
+        "SELECT pg_advisory_xact_lock(held.key) FROM (VALUES (1, $1::BIGINT), (2, $2::BIGINT)) AS held (place, key)
+            ORDER BY held.place",
+        [one.min(other).into(), one.max(other).into()],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// A row that was locked, and the time from which on it is.

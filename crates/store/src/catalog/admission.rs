@@ -1,13 +1,17 @@
 //! Admission: what an upload becomes.
 
 use sea_orm::DatabaseTransaction;
+use sha2::{Digest as _, Sha256};
 use vectrion_core::{
     Error, ErrorKind,
     document::{Document, DocumentState},
     ids::DocumentId,
     job::JobPayload,
     metadata::Metadata,
-    ports::catalog::{Admission, Admitted},
+    ports::{
+        catalog::{Admission, Admitted},
+        uploads::UploadOutcome,
+    },
 };
 
 use super::{
@@ -19,7 +23,7 @@ use crate::{
     failure::Outcome,
     jobs::queue::{self, NewJob},
     outbox::Announcer,
-    rows::{document_versions, documents, size_column},
+    rows::{collections, document_versions, documents, size_column},
     sql::{self, Sql},
     time::{self, Timed},
     uploads,
@@ -27,45 +31,61 @@ use crate::{
 
 pub(super) async fn admit(store: &Store, admission: &Admission) -> Outcome<Admitted> {
     let tx = store.begin().await?;
-    let (admitted, now) = decide(&tx, admission, store.announcer()).await?;
-    if admission.claim != 0 {
-        uploads::note_completed(&tx, admission, &admitted).await?;
-    }
-    if admitted.is_new() {
-        uploads::remove(&tx, admission.tenant, admission.upload).await?;
-    } else {
-        uploads::expire(&tx, admission.tenant, admission.upload, now).await?;
-    }
+    let tenant = admission.tenant;
+    let Timed { row: upload, now } = uploads::open(&tx, tenant, admission.upload).await?;
+    uploads::require_claim(&upload, admission.claim)?;
+    hold_identity(&tx, admission).await?;
+    let admitted = match find(&tx, admission).await? {
+        Some(found) => {
+            let admitted = admit_known(&tx, admission, &found, store.announcer()).await?;
+            end_upload(&tx, admission, admitted.outcome(), (admitted.document().id, admitted.document().version), now)
+                .await?;
+            admitted
+        }
+        None => {
+            require_collection(&tx, admission).await?;
+            Admitted::Created(create(&tx, admission, now, store.announcer()).await?)
+        }
+    };
     tx.commit().await?;
     Ok(admitted)
 }
 
-/// What the upload becomes, and when that was decided.
-async fn decide(tx: &DatabaseTransaction, admission: &Admission, announcer: Announcer) -> Outcome<(Admitted, i64)> {
-    let tenant = admission.tenant;
-    let Timed { row: upload, now } = uploads::open(tx, tenant, admission.upload).await?;
-    uploads::require_claim(&upload, admission.claim)?;
-    if let Some(found) = find(tx, admission).await? {
-        return Ok((admit_known(tx, admission, &found, announcer).await?, now));
-    }
-    // Holding the tenant makes two calls at once come one after the other.
-    time::lock_tenant(tx, tenant).await?;
-    require_collection(tx, admission).await?;
-    if find(tx, admission).await?.is_some() {
-        // Somebody was first. What there is now is held before the tenant: from the beginning, then.
-        return Err(overtaken().into());
-    }
-    Ok((Admitted::Created(create(tx, admission, now, announcer).await?), now))
+/// Makes admissions of the same name, or of the same bytes, into a collection come one after the other, so that each finds
+/// what the one before it has made.
+async fn hold_identity(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<()> {
+    let header = &admission.header;
+    let key = |kind: &[u8], what: &[u8]| {
+        let hash = Sha256::new_with_prefix(header.collection.0).chain_update(kind).chain_update(what).finalize();
+        i64::from_le_bytes(std::array::from_fn(|at| hash[at]))
+    };
+    let name = key(b"name", header.external_id.as_str().as_bytes());
+    let bytes = if header.allow_duplicate { name } else { key(b"bytes", &admission.sha256) };
+    time::lock_keys(tx, name, bytes).await
 }
 
+/// Notes what has become of an upload.
+async fn end_upload(
+    tx: &DatabaseTransaction,
+    admission: &Admission,
+    outcome: UploadOutcome,
+    (document, version): (DocumentId, u32),
+    now: i64,
+) -> Outcome<()> {
+    if admission.claim != 0 {
+        uploads::note_completed(tx, admission, outcome, (document, version), now).await?;
+    }
+    if matches!(outcome, UploadOutcome::Created | UploadOutcome::NewVersion) {
+        uploads::remove(tx, admission.tenant, admission.upload).await
+    } else {
+        uploads::expire(tx, admission.tenant, admission.upload, now).await
+    }
+}
+
+/// That the collection is there, and stays until the end of the transaction.
 async fn require_collection(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<()> {
-    let found: Option<i32> = sql::for_tenant(
-        admission.tenant,
-        "SELECT 1 FROM collections WHERE tenant_id = $1 AND id = $2",
-        [admission.header.collection.0.into()],
-    )
-    .scalar(tx)
-    .await?;
+    let (tenant, id) = (admission.tenant, admission.header.collection.0);
+    let found = time::lock_row::<collections::Model>(tx, tenant, "collections", id, " FOR KEY SHARE").await?;
     match found {
         Some(_) => Ok(()),
         None => Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into()),
@@ -142,6 +162,8 @@ async fn give_metadata(
 
 async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, announcer: Announcer) -> Outcome<Document> {
     let tenant = admission.tenant;
+    queue_processing(tx, admission, admission.document, now, announcer).await?;
+    end_upload(tx, admission, UploadOutcome::Created, (admission.document, 1), now).await?;
     let row = documents::Model {
         id: admission.document.0,
         tenant_id: tenant.0,
@@ -169,7 +191,6 @@ async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, annou
         metadata::write(tx, tenant, admission.document, given).await?;
         document.metadata = given.clone();
     }
-    queue_processing(tx, admission, admission.document, now, announcer).await?;
     Ok(document)
 }
 

@@ -6,7 +6,7 @@ use vectrion_core::{
     Error, ErrorKind,
     ids::{DocumentId, TenantId, UploadId},
     ports::{
-        catalog::{Admission, Admitted},
+        catalog::Admission,
         uploads::{CompletedUpload, UploadOutcome, UploadTurn},
     },
 };
@@ -119,22 +119,16 @@ pub(crate) fn require_claim(row: &uploads::Model, token: i64) -> Outcome<()> {
 pub(crate) async fn note_completed(
     tx: &DatabaseTransaction,
     admission: &Admission,
-    admitted: &Admitted,
+    outcome: UploadOutcome,
+    (document, version): (DocumentId, u32),
+    now: i64,
 ) -> Outcome<()> {
-    let outcome = admitted.outcome();
     let name = OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or("", |(_, name)| name);
-    let document = admitted.document();
     sql::for_tenant(
         admission.tenant,
         "INSERT INTO completed_uploads (tenant_id, upload_id, document_id, version, outcome, complete_time)
             VALUES ($1, $2, $3, $4, $5, $6)",
-        [
-            admission.upload.0.into(),
-            document.id.0.into(),
-            column(document.version).into(),
-            name.into(),
-            time::now(tx).await?.into(),
-        ],
+        [admission.upload.0.into(), document.0.into(), column(version).into(), name.into(), now.into()],
     )
     .execute(tx)
     .await?;
