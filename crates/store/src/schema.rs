@@ -67,8 +67,10 @@ impl Store {
         };
         let tx = self.begin().await?;
         if tx.get_database_backend() == DbBackend::Postgres {
-            tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+            // Another process's migration may take longer than a lock is waited for otherwise.
+            tx.execute_unprepared("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '5min'").await?;
             sql::across_tenants("SELECT pg_advisory_xact_lock($1)", [MIGRATION_LOCK.into()]).execute(&tx).await?;
+            tx.execute_unprepared("SET LOCAL lock_timeout TO DEFAULT").await?;
         }
         let before = applied(&tx).await?;
         if let SchemaStatus::Ahead(unknown) = compare::<M>(&before) {
