@@ -15,7 +15,6 @@ use vectrion_core::{
     Result,
     ports::{Outbox, Wakeups as _, outbox::OUTBOX_BATCH},
 };
-use vectrion_pipeline::faults;
 
 /// Every point of the relay at which a test build stops, fails or dies (see [`vectrion_pipeline::faults`]): rows are
 /// taken; the broker has confirmed them; they are removed.
@@ -109,11 +108,13 @@ impl Relay {
         if batch.is_empty() {
             return Ok(0);
         }
-        fail::fail_point!("relay::taken", |what: Option<String>| faults::strike(what.as_deref()));
+        fail::fail_point!("relay::taken", |what: Option<String>| vectrion_pipeline::faults::strike(what.as_deref()));
         let confirmed = self.wakeups.announce(&batch).await?;
-        fail::fail_point!("relay::confirmed", |what: Option<String>| faults::strike(what.as_deref()));
+        fail::fail_point!("relay::confirmed", |what: Option<String>| vectrion_pipeline::faults::strike(
+            what.as_deref()
+        ));
         self.outbox.mark_announced(&confirmed).await?;
-        fail::fail_point!("relay::marked", |what: Option<String>| faults::strike(what.as_deref()));
+        fail::fail_point!("relay::marked", |what: Option<String>| vectrion_pipeline::faults::strike(what.as_deref()));
         metrics::counter!("vectrion_wakeups_published_total").increment(u64::try_from(confirmed.len()).unwrap_or(0));
         Ok(batch.len())
     }
