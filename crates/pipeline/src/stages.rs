@@ -20,12 +20,13 @@ use std::{
 };
 
 use futures::FutureExt as _;
+use tracing::Instrument as _;
 use vectrion_core::{
     Error, ErrorKind, Result,
     document::Document,
     ids::WorkerId,
     job::{JobPayload, Lease, Stage},
-    ports::jobs::ProcessedVersion,
+    ports::jobs::{NextJob, ProcessedVersion},
 };
 
 use self::{
@@ -41,6 +42,10 @@ pub struct Stages {
     settings: IngestSettings,
     scratch: PathBuf,
 }
+
+/// Chunks of a document at the most that whoever processed it embeds at once: it takes less than another claim does, and
+/// the document does not wait behind long ones.
+const EMBED_AT_ONCE: usize = 32;
 
 /// What a stage has prepared, to be committed.
 enum Done {
@@ -66,9 +71,11 @@ impl Stages {
         self.ports.jobs.claim(stages, worker, lease_for).await
     }
 
-    /// Works on a claimed job until it is committed, put off or given up, keeping the lease alive meanwhile. `jitter` in
-    /// 0 to 1 spreads the delay of a retry. An error means that not even the outcome could be written: the lease runs
-    /// out and the job comes back. Dropping the future leaves the lease to be released by [`Stages::release`].
+    /// Works on a claimed job until it is committed, put off or given up, keeping the lease alive meanwhile; and goes on
+    /// with the job that follows if it claimed that one with the commit, as it does for short documents: `lease` is that
+    /// job's then. `jitter` in 0 to 1 spreads the delay of a retry. An error means that not even the outcome could be
+    /// written: the lease runs out and the job comes back. Dropping the future leaves the lease to be released by
+    /// [`Stages::release`].
     ///
     /// A permanent error, or the last of the job's tries, gives the job up with a dead letter. A transient one is tried
     /// again after [`IngestSettings::retry_delay`]. What no document is to blame for costs no tries, and the job waits until
@@ -76,7 +83,25 @@ impl Stages {
     /// found at the beginning to be away or to refuse; a model that, once it has failed, does not answer a short question
     /// either. A deletion waits for what is away at any point. Either wait is as long as the service asks for, up to ten
     /// minutes. A lease that was lost ends the work at once, and nothing is written.
-    pub async fn run(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<()> {
+    pub async fn run(&self, lease: &mut Lease, lease_for: Duration, jitter: f64) -> Result<()> {
+        loop {
+            let job = &lease.job;
+            let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
+                document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
+            match self.run_one(lease, lease_for, jitter).instrument(span).await? {
+                Some(next) => *lease = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives a job back because this process is ending.
+    pub async fn release(&self, lease: &Lease) -> Result<()> {
+        self.ports.jobs.release(lease).await
+    }
+
+    /// Works on one job; the lease of the next one, if it was claimed with the commit.
+    async fn run_one(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<Option<Lease>> {
         let stage = lease.job.payload.stage();
         let began = Instant::now();
         let heart = Heartbeat::start(Arc::clone(&self.ports.jobs), lease.clone(), lease_for);
@@ -89,11 +114,15 @@ impl Stages {
         let blame = if stage == Stage::DeleteDocument { Blame::Deletion } else { Blame::Document };
         let (result, blame) = match prepared {
             Ok(Done::NotNow(error)) => (Err(error), Blame::Service),
-            Ok(done) => (unpanicked(self.commit(lease, done)).await, blame),
+            Ok(done) => (unpanicked(self.commit(lease, done, lease_for)).await, blame),
             Err(error) => (Err(error), blame),
         };
         let took = began.elapsed();
         metrics::histogram!("vectrion_stage_duration_seconds", "stage" => stage.as_str()).record(took.as_secs_f64());
+        let (result, next) = match result {
+            Ok((outcome, next)) => (Ok(outcome), next),
+            Err(error) => (Err(error), None),
+        };
         let outcome = self.settle(lease, result, blame, jitter).await;
         let label = outcome.as_ref().map_or("unknown", Outcome::as_str);
         metrics::counter!("vectrion_jobs_total", "stage" => stage.as_str(), "outcome" => label).increment(1);
@@ -106,12 +135,7 @@ impl Stages {
             duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "worked on a job"
         );
-        outcome.map(|_| ())
-    }
-
-    /// Gives a job back because this process is ending.
-    pub async fn release(&self, lease: &Lease) -> Result<()> {
-        self.ports.jobs.release(lease).await
+        outcome.map(|_| next)
     }
 
     async fn prepare(&self, lease: &Lease, hold: &Hold) -> Result<Done> {
@@ -132,14 +156,21 @@ impl Stages {
         self.ports.objects.check().await.and(self.ports.vectors.check().await)
     }
 
-    async fn commit(&self, lease: &Lease, done: Done) -> Result<Outcome> {
+    /// Commits what was prepared; what came of it, and the lease of the next job if it was claimed with it.
+    async fn commit(&self, lease: &Lease, done: Done, lease_for: Duration) -> Result<(Outcome, Option<Lease>)> {
         let jobs = &self.ports.jobs;
         match done {
             Done::Processed(processed) => {
-                let tries = self.settings.attempts(Stage::EmbedDocument);
-                jobs.finish_processing(lease, processed, tries).await?;
+                let next = NextJob {
+                    max_attempts: self.settings.attempts(Stage::EmbedDocument),
+                    claim_for: (processed.chunks.len() <= EMBED_AT_ONCE).then_some(lease_for),
+                };
+                let claimed = jobs.finish_processing(lease, processed, next).await?;
                 step!("process::committed");
-                self.ports.wake(Stage::EmbedDocument).await;
+                if claimed.is_none() {
+                    self.ports.wake(Stage::EmbedDocument).await;
+                }
+                return Ok((Outcome::Succeeded, claimed));
             }
             Done::Embedded => {
                 jobs.finish_embedding(lease).await?;
@@ -156,11 +187,11 @@ impl Stages {
             }
             Done::Gone => {
                 jobs.cancel(lease).await?;
-                return Ok(Outcome::Cancelled);
+                return Ok((Outcome::Cancelled, None));
             }
             Done::NotNow(error) => return Err(error),
         }
-        Ok(Outcome::Succeeded)
+        Ok((Outcome::Succeeded, None))
     }
 }
 

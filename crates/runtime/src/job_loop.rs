@@ -10,7 +10,6 @@ use rand::RngExt as _;
 use serde::Deserialize;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 use vectrion_core::{
     ids::WorkerId,
     job::{Lease, Stage},
@@ -29,7 +28,7 @@ pub struct WorkerSettings {
     pub in_process: bool,
     /// `process_document` jobs at once; 0: as many as there are cores.
     pub process_concurrency: usize,
-    /// `embed_document` jobs at once; 0: one.
+    /// `embed_document` jobs at once, beside those of short documents, which whoever processed them goes on with; 0: one.
     pub embed_concurrency: usize,
     /// `delete_document` jobs at once; 0: one.
     pub delete_concurrency: usize,
@@ -115,7 +114,7 @@ impl JobLoop {
         while !stop.is_cancelled() {
             match self.stages.claim(&[stage], &self.worker, self.lease_for()).await {
                 Ok(Some(lease)) => {
-                    self.work(&lease, held.take(), &abandon).await;
+                    self.work(lease, held.take(), &abandon).await;
                     held = self.wait(stage, Duration::ZERO).await;
                 }
                 Ok(None) => {
@@ -139,13 +138,10 @@ impl JobLoop {
         }
     }
 
-    async fn work(&self, lease: &Lease, mut held: Option<Held>, abandon: &CancellationToken) {
-        let job = &lease.job;
-        let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
-            document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
+    async fn work(&self, mut lease: Lease, mut held: Option<Held>, abandon: &CancellationToken) {
         let jitter = rand::rng().random::<f64>();
         let ended = {
-            let mut run = std::pin::pin!(self.stages.run(lease, self.lease_for(), jitter).instrument(span));
+            let mut run = std::pin::pin!(self.stages.run(&mut lease, self.lease_for(), jitter));
             loop {
                 let settle_at = held.as_ref().map_or_else(Instant::now, |held| held.settle_at);
                 tokio::select! {
@@ -155,12 +151,13 @@ impl JobLoop {
                 }
             }
         };
+        let job = lease.job.id;
         let written = match ended {
             Some(outcome) => outcome.inspect_err(|error| {
-                tracing::warn!(job_id = %job.id, reason = error.reason(), ?error, "the outcome of a job was not written");
+                tracing::warn!(job_id = %job, reason = error.reason(), ?error, "the outcome of a job was not written");
             }),
-            None => self.stages.release(lease).await.inspect_err(|error| {
-                tracing::warn!(job_id = %job.id, reason = error.reason(), %error, "cannot give a job back");
+            None => self.stages.release(&lease).await.inspect_err(|error| {
+                tracing::warn!(job_id = %job, reason = error.reason(), %error, "cannot give a job back");
             }),
         };
         if written.is_ok() {

@@ -16,7 +16,7 @@ use tracing::{Event, Metadata, Subscriber, span};
 use vectrion_core::{
     ids::TenantId,
     job::Stage,
-    ports::{Directory as _, Jobs as _},
+    ports::{Directory as _, Jobs as _, jobs::NextJob},
 };
 use vectrion_store::{Store, StoreSettings};
 use vectrion_testkit::conformance::scenario::{LONG, Scenario, TRIES, processed, worker};
@@ -104,7 +104,10 @@ async fn work(store: Arc<Store>) -> u64 {
                 };
                 match stage {
                     Stage::ProcessDocument => {
-                        store.finish_processing(&lease, processed(&lease, &["text"]), TRIES).await.expect("processed");
+                        store
+                            .finish_processing(&lease, processed(&lease, &["text"]), NextJob::queued(TRIES))
+                            .await
+                            .expect("processed");
                     }
                     _ => store.finish_embedding(&lease).await.expect("indexed"),
                 }

@@ -11,7 +11,7 @@ use vectrion_core::{
     job::Stage,
     metadata::{MetadataCondition, MetadataTest, MetadataValue},
     page::PageRequest,
-    ports::{Catalog as _, Jobs as _},
+    ports::{Catalog as _, Jobs as _, jobs::NextJob},
     search::SearchFilter,
 };
 use vectrion_store::{Store, StoreSettings};
@@ -57,7 +57,7 @@ async fn contents(store: &Arc<Store>) {
     .await;
     time(&format!("claim and finish_processing, {CHUNKS} chunks"), DOCUMENTS, async |_| {
         let lease = scenario.claim(Stage::ProcessDocument).await;
-        store.finish_processing(&lease, processed(&lease, &texts), TRIES).await.expect("processed");
+        store.finish_processing(&lease, processed(&lease, &texts), NextJob::queued(TRIES)).await.expect("processed");
     })
     .await;
     let lease = scenario.claim(Stage::EmbedDocument).await;

@@ -23,7 +23,9 @@ use vectrion_core::{
     ids::{DeadLetterId, JobId, TenantId, VersionId, WorkerId},
     job::{DeadLetter, DeadLetterCause, Job, Lease, Stage, Worker},
     page::{Page, PageRequest},
-    ports::jobs::{DeadLetterFilter, DeadLetterSelection, JobFilter, Jobs, ProcessedVersion, QueueDepth, QueueStatus},
+    ports::jobs::{
+        DeadLetterFilter, DeadLetterSelection, JobFilter, Jobs, NextJob, ProcessedVersion, QueueDepth, QueueStatus,
+    },
 };
 
 use crate::Store;
@@ -46,8 +48,13 @@ impl Jobs for Store {
         self.unit(|| lease::document(self.reader(), lease)).await
     }
 
-    async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()> {
-        self.long_once(commit::processing(self, lease, processed, next_attempts)).await
+    async fn finish_processing(
+        &self,
+        lease: &Lease,
+        processed: ProcessedVersion,
+        next: NextJob,
+    ) -> Result<Option<Lease>> {
+        self.long_once(commit::processing(self, lease, processed, next)).await
     }
 
     async fn finish_embedding(&self, lease: &Lease) -> Result<()> {

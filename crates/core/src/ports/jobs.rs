@@ -28,6 +28,23 @@ pub struct ProcessedVersion {
     pub warnings: Vec<Warning>,
 }
 
+/// The job that follows from one that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextJob {
+    /// Its tries.
+    pub max_attempts: u32,
+    /// For how long the worker who ends the one claims the other at once; none: it is queued, for whoever claims it.
+    pub claim_for: Option<Duration>,
+}
+
+impl NextJob {
+    /// One that is queued.
+    #[must_use]
+    pub fn queued(max_attempts: u32) -> Self {
+        Self { max_attempts, claim_for: None }
+    }
+}
+
 /// Which jobs a list shows. All conditions must hold; an empty list means any.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
@@ -132,9 +149,15 @@ pub trait Jobs: Send + Sync {
     /// deletion), or a caller has called the job off.
     async fn job_document(&self, lease: &Lease) -> Result<Option<Document>>;
 
-    /// Stores pages and chunks in place of any from before, moves the version to `processed`, ends the job and queues
-    /// `embed_document` with `next_attempts` tries, in one transaction.
-    async fn finish_processing(&self, lease: &Lease, processed: ProcessedVersion, next_attempts: u32) -> Result<()>;
+    /// Stores pages and chunks in place of any from before, ends the job and queues `embed_document` as the next one, in one
+    /// transaction. The version is `processed` then; or `embedding`, if the worker has claimed the next job with it, whose
+    /// lease is returned.
+    async fn finish_processing(
+        &self,
+        lease: &Lease,
+        processed: ProcessedVersion,
+        next: NextJob,
+    ) -> Result<Option<Lease>>;
 
     /// Moves the version to `indexed` and ends the job. If no higher version is indexed, this version becomes the one
     /// that searches see and the removal of the one before is queued, and that of lower versions that failed with chunks;

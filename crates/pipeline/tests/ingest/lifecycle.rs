@@ -18,7 +18,7 @@ async fn a_new_version_replaces_the_old_one_when_it_is_ready() {
     let first = world.ingest("a.txt", &paragraphs(4)).await.document;
     let old = world.ports.vectors.point_ids(&world.ports.vector_scope(world.tenant), first.id).await.expect("points");
 
-    let (second, admitted) = world.upload("a.txt", "A new text.\n\nOf two paragraphs.").await.expect("an upload");
+    let (second, admitted) = world.upload("a.txt", &paragraphs(40)).await.expect("an upload");
     assert!(matches!(admitted, Admitted::NewVersion(_)));
     assert_eq!((second.document.id, second.document.version, second.document.indexed_version), (first.id, 2, Some(1)));
     let visible = |ids: Vec<_>| {
@@ -32,11 +32,11 @@ async fn a_new_version_replaces_the_old_one_when_it_is_ready() {
     world.work().await;
 
     let view = world.document(&second.document).await;
-    assert_eq!((view.document.indexed_version, view.vector_count), (Some(2), 2));
+    assert_eq!((view.document.indexed_version, view.vector_count), (Some(2), 40));
     let versions =
         world.ingestion.list_versions(&world.context(), first.id, &PageRequest::first()).await.expect("list");
     let counts: Vec<_> = versions.items.iter().map(|view| (view.document.version, view.vector_count)).collect();
-    assert_eq!(counts, [(2, 2), (1, 0)]);
+    assert_eq!(counts, [(2, 40), (1, 0)]);
     for (kind, wanted) in
         [(ContentKind::Original, paragraphs(4)), (ContentKind::Text, paragraphs(4).trim().replace("\n\n", "\n"))]
     {
@@ -77,10 +77,10 @@ async fn a_deletion_ends_the_work_in_hand() {
     world.parser.faults.push(Fault::Hang);
     let (view, _) = world.upload("a.txt", "text").await.expect("an upload");
     let lease_for = Duration::from_millis(900);
-    let lease = world.claim(lease_for).await.expect("a job");
+    let mut lease = world.claim(lease_for).await.expect("a job");
     let work = tokio::spawn({
         let world = Arc::clone(&world);
-        async move { world.stages.run(&lease, lease_for, 0.0).await }
+        async move { world.stages.run(&mut lease, lease_for, 0.0).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.ingestion.delete_document(&world.context(), view.document.id).await.expect("a deletion");

@@ -56,9 +56,9 @@ async fn what_is_under_way_is_left_alone_at_every_step() {
     let (view, _) = world.upload("a.txt", &paragraphs(40)).await.expect("an upload");
     assert_eq!(repair(&world).await, [], "a version that waits");
     for step in ["read", "embedded"] {
-        let lease = world.claim(LEASE).await.expect("a job");
+        let mut lease = world.claim(LEASE).await.expect("a job");
         let stages = Arc::clone(&world.stages);
-        let working = tokio::spawn(async move { stages.run(&lease, LEASE, 0.0).await });
+        let working = tokio::spawn(async move { stages.run(&mut lease, LEASE, 0.0).await });
         while !working.is_finished() {
             assert_eq!(repair(&world).await, [], "a version that is being {step}");
         }

@@ -136,7 +136,7 @@ async fn a_later_try_embeds_what_an_earlier_one_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn points_of_anything_else_are_replaced() {
     let world = World::new().await;
-    let (view, _) = world.upload("a.txt", &paragraphs(5)).await.expect("an upload");
+    let (view, _) = world.upload("a.txt", &paragraphs(40)).await.expect("an upload");
     assert!(world.step().await, "processed");
     let document = world.document(&view.document).await.document;
     let left_over = Point {
@@ -150,7 +150,7 @@ async fn points_of_anything_else_are_replaced() {
     let scope = world.ports.vector_scope(world.tenant);
     world.ports.vectors.upsert(&scope, vec![left_over]).await.expect("a point");
     world.work().await;
-    assert_eq!(world.document(&document).await.vector_count, 5);
+    assert_eq!(world.document(&document).await.vector_count, 40);
     world.assert_consistent().await;
 }
 
@@ -179,10 +179,10 @@ async fn a_long_job_keeps_its_lease_and_shows_its_progress() {
     world.parser.faults.push(Fault::Delay(Duration::from_millis(1800)));
     let (view, _) = world.upload("a.txt", "one\u{c}two\u{c}three").await.expect("an upload");
     let lease_for = Duration::from_millis(900);
-    let lease = world.claim(lease_for).await.expect("a job");
+    let mut lease = world.claim(lease_for).await.expect("a job");
     let work = tokio::spawn({
         let world = Arc::clone(&world);
-        async move { world.stages.run(&lease, lease_for, 0.0).await }
+        async move { world.stages.run(&mut lease, lease_for, 0.0).await }
     });
     let mut seen = 0;
     while !work.is_finished() {
@@ -204,20 +204,53 @@ async fn who_loses_the_lease_stops_and_writes_nothing() {
     let lease_for = Duration::from_millis(600);
     let lease = world.claim(lease_for).await.expect("a job");
     let work = tokio::spawn({
-        let (world, lease) = (Arc::clone(&world), lease.clone());
-        async move { world.stages.run(&lease, lease_for, 0.0).await }
+        let (world, mut lease) = (Arc::clone(&world), lease.clone());
+        async move { world.stages.run(&mut lease, lease_for, 0.0).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(world.ports.jobs.reap_all(50).await.expect("taken back"), 1);
-    let second = world.claim(LEASE).await.expect("the same job");
+    let mut second = world.claim(LEASE).await.expect("the same job");
     assert_eq!(second.job.id, lease.job.id);
     let ended = tokio::time::timeout(Duration::from_secs(5), work).await.expect("it stops at once");
     ended.expect("no panic").expect("not an error: the job is in other hands");
 
-    world.stages.run(&second, LEASE, 0.0).await.expect("committed");
+    world.stages.run(&mut second, LEASE, 0.0).await.expect("committed");
     world.work().await;
     let view = world.document(&view.document).await;
     assert_eq!(view.document.state, DocumentState::Indexed);
+    world.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_document_is_embedded_at_once_and_a_long_one_waits_for_its_turn() {
+    let world = World::new().await;
+    let (short, _) = world.upload("a.txt", &paragraphs(2)).await.expect("an upload");
+    assert!(world.step().await);
+    assert_eq!(world.document(&short.document).await.document.state, DocumentState::Indexed);
+    let (long, _) = world.upload("b.txt", &paragraphs(60)).await.expect("an upload");
+    assert!(world.step().await);
+    assert_eq!(world.document(&long.document).await.document.state, DocumentState::Processed);
+    world.work().await;
+    assert_eq!(world.document(&long.document).await.document.state, DocumentState::Indexed);
+    world.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_while_it_goes_on_gives_back_what_it_goes_on_with() {
+    let world = World::new().await;
+    world.embedder.faults.push(Fault::Hang);
+    let (view, _) = world.upload("a.txt", "text").await.expect("an upload");
+    let mut lease = world.claim(LEASE).await.expect("a job");
+    let begun = lease.job.id;
+    let run = world.stages.run(&mut lease, LEASE, 0.0);
+    tokio::time::timeout(Duration::from_secs(1), run).await.expect_err("it hangs");
+    assert_ne!(lease.job.id, begun, "it has gone on");
+    world.stages.release(&lease).await.expect("given back");
+    let again = world.claim(LEASE).await.expect("at once");
+    assert_eq!((again.job.id, again.job.attempts), (lease.job.id, 1));
+    world.stages.release(&again).await.expect("given back");
+    world.work().await;
+    assert_eq!(world.document(&view.document).await.document.state, DocumentState::Indexed);
     world.assert_consistent().await;
 }
 
@@ -226,13 +259,13 @@ async fn a_job_that_is_given_back_is_not_a_try() {
     let world = World::new().await;
     world.parser.faults.push(Fault::Hang);
     let (view, _) = world.upload("a.txt", "text").await.expect("an upload");
-    let lease = world.claim(LEASE).await.expect("a job");
-    let run = world.stages.run(&lease, LEASE, 0.0);
+    let mut lease = world.claim(LEASE).await.expect("a job");
+    let run = world.stages.run(&mut lease, LEASE, 0.0);
     tokio::time::timeout(Duration::from_millis(200), run).await.expect_err("it hangs");
     world.stages.release(&lease).await.expect("given back");
-    let again = world.claim(LEASE).await.expect("at once");
+    let mut again = world.claim(LEASE).await.expect("at once");
     assert_eq!((again.job.id, again.job.attempts), (lease.job.id, 1));
-    world.stages.run(&again, LEASE, 0.0).await.expect("committed");
+    world.stages.run(&mut again, LEASE, 0.0).await.expect("committed");
     world.work().await;
     assert_eq!(world.document(&view.document).await.document.state, DocumentState::Indexed);
     world.assert_consistent().await;
@@ -269,7 +302,7 @@ async fn a_model_that_is_away_costs_no_tries_and_one_that_fails_at_a_document_do
             world.embedder.question_faults.push(Fault::Error(error()));
         }
         world.upload("a.txt", &paragraphs(2)).await.expect("an upload");
-        assert!(world.step().await && world.step().await, "processed, and tried");
+        assert!(world.step().await, "processed, and tried");
         let filter = JobFilter { stages: vec![Stage::EmbedDocument], ..JobFilter::default() };
         let jobs = world.ports.jobs.list_jobs(world.tenant, &filter, &PageRequest::first()).await.expect("jobs").items;
         let [job] = jobs.as_slice() else { panic!("one job: {jobs:?}") };

@@ -233,10 +233,10 @@ impl World {
         self.stages.claim(&Stage::ALL, &worker, lease_for).await.expect("a claim")
     }
 
-    /// Runs the next job; false if there is none.
+    /// Runs the next job, and what whoever runs it goes on with; false if there is none.
     pub async fn step(&self) -> bool {
-        let Some(lease) = self.claim(LEASE).await else { return false };
-        self.stages.run(&lease, LEASE, 0.0).await.expect("the outcome is written");
+        let Some(mut lease) = self.claim(LEASE).await else { return false };
+        self.stages.run(&mut lease, LEASE, 0.0).await.expect("the outcome is written");
         true
     }
 

@@ -8,12 +8,15 @@ use vectrion_core::{
     document::DocumentState,
     ids::VersionId,
     job::{JobPayload, JobState, Lease},
-    ports::{catalog::PageInfo, jobs::ProcessedVersion},
+    ports::{
+        catalog::PageInfo,
+        jobs::{NextJob, ProcessedVersion},
+    },
 };
 
 use super::{
     lease::{self, Held},
-    queue::{self, NewJob},
+    queue,
 };
 use crate::{
     Store,
@@ -30,8 +33,8 @@ pub(super) async fn processing(
     store: &Store,
     lease: &Lease,
     processed: ProcessedVersion,
-    next_attempts: u32,
-) -> Outcome<()> {
+    next: NextJob,
+) -> Outcome<Option<Lease>> {
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
     let JobPayload::ProcessV1 { version_id } = held.payload else { return Err(wrong_stage("process_document").into()) };
@@ -47,6 +50,8 @@ pub(super) async fn processing(
         return Err(lease::call_off(tx, &held).await?.into());
     }
     let (pages, chunks) = (column(page_count), column(chunk_count));
+    let goes_on = next.claim_for.zip(held.row.worker_id.as_deref());
+    let state = if goes_on.is_some() { DocumentState::Embedding } else { DocumentState::Processed };
     let step = Step {
         version: vec![
             ("title", processed.title.into()),
@@ -58,13 +63,17 @@ pub(super) async fn processing(
             ("chunks_total", chunks.into()),
             ("chunks_done", 0.into()),
         ],
-        ..Step::to(DocumentState::Processed)
+        ..Step::to(state)
     };
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
-    queue(&tx, &held, JobPayload::EmbedV1 { version_id }, next_attempts).await?;
+    let job = held.next(JobPayload::EmbedV1 { version_id }, next.max_attempts);
+    let claimed = match goes_on {
+        Some((claim_for, worker)) => Some(queue::add_claimed(&tx, job, worker, claim_for, held.now).await?),
+        None => queue::add(&tx, job, held.now).await.map(|()| None)?,
+    };
     change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(claimed)
 }
 
 async fn replace_contents(
@@ -124,7 +133,8 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
     let is_superseded = document.indexed_version.is_some_and(|indexed| indexed > version.number);
     let hidden = if is_superseded { vec![version_id] } else { hidden_by(&tx, &held, &document, &version).await? };
     for version_id in hidden {
-        queue(&tx, &held, JobPayload::DeleteVersionV1 { version_id }, number(held.row.max_attempts)).await?;
+        let removal = held.next(JobPayload::DeleteVersionV1 { version_id }, number(held.row.max_attempts));
+        queue::add(&tx, removal, held.now).await?;
     }
     let chunks = version.chunk_count;
     let mut step = Step {
@@ -168,24 +178,6 @@ async fn hidden_by(
     // A version that was embedded again replaces nothing.
     hidden.retain(|before| *before != version.id);
     Ok(hidden.into_iter().map(VersionId).collect())
-}
-
-/// Queues what follows from a job.
-pub(super) async fn queue(
-    tx: &DatabaseTransaction,
-    held: &Held,
-    payload: JobPayload,
-    max_attempts: u32,
-) -> Outcome<()> {
-    let job = NewJob {
-        tenant: held.tenant,
-        document: held.document,
-        payload,
-        max_attempts,
-        trace_id: &held.row.trace_id,
-        announcer: held.announcer,
-    };
-    queue::add(tx, job, held.now).await
 }
 
 /// A lease was handed to the commit of another stage.

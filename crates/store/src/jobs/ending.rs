@@ -11,9 +11,9 @@ use vectrion_core::{
 };
 
 use super::{
-    commit, dead_letters, history,
+    dead_letters, history,
     lease::{self, Held},
-    millis,
+    millis, queue,
 };
 use crate::{
     Store,
@@ -120,7 +120,7 @@ pub(super) async fn leave_unfinished(
     change::set_version_state(tx, held.tenant, held.document, version_id, failed, Some(&failure), held.now).await?;
     if version.chunk_count > 0 {
         let payload = JobPayload::DeleteVersionV1 { version_id };
-        commit::queue(tx, held, payload, number(held.row.max_attempts)).await?;
+        queue::add(tx, held.next(payload, number(held.row.max_attempts)), held.now).await?;
     }
     Ok(())
 }

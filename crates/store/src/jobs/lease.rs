@@ -10,7 +10,7 @@ use vectrion_core::{
     job::{JobPayload, JobState, Lease, TryOutcome},
 };
 
-use super::{ending, history, millis};
+use super::{ending, history, millis, queue::NewJob};
 use crate::{
     Store,
     catalog::{
@@ -53,6 +53,18 @@ pub(super) async fn hold(store: &Store, tx: &DatabaseTransaction, lease: &Lease)
 }
 
 impl Held {
+    /// A job that follows from this one.
+    pub(super) fn next(&self, payload: JobPayload, max_attempts: u32) -> NewJob<'_> {
+        NewJob {
+            tenant: self.tenant,
+            document: self.document,
+            payload,
+            max_attempts,
+            trace_id: &self.row.trace_id,
+            announcer: self.announcer,
+        }
+    }
+
     /// The document of the job, held; none if the job is to be withdrawn: the document is being deleted and the job is not
     /// its deletion, or a caller has called the job off.
     pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {

@@ -1,13 +1,15 @@
 //! New jobs, and jobs as rows.
 
+use std::time::Duration;
+
 use sea_orm::DatabaseTransaction;
 use vectrion_core::{
     ids::{DocumentId, JobId, TenantId, WorkerId},
-    job::{Job, JobPayload, JobState},
+    job::{Job, JobPayload, JobState, Lease},
     time::Timestamp,
 };
 
-use super::history;
+use super::{history, millis};
 use crate::{
     failure::{Outcome, damaged},
     outbox::Announcer,
@@ -31,7 +33,37 @@ pub(crate) async fn add(tx: &DatabaseTransaction, job: NewJob<'_>, now: i64) -> 
 
 /// Queues a job under this id.
 pub(crate) async fn add_as(tx: &DatabaseTransaction, id: JobId, job: NewJob<'_>, now: i64) -> Outcome<()> {
+    let row = waiting(id, &job, now)?;
+    job.announcer.ready(tx, row.id, &row.stage, now, job.trace_id).await?;
+    Ok(jobs::insert(tx, row).await?)
+}
+
+/// Adds a job that this worker has claimed at once. Called with its document held, of which nobody works on another job;
+/// its version is the caller's to move on.
+pub(super) async fn add_claimed(
+    tx: &DatabaseTransaction,
+    job: NewJob<'_>,
+    worker: &str,
+    claim_for: Duration,
+    now: i64,
+) -> Outcome<Lease> {
     let row = jobs::Model {
+        state: JobState::Running.as_str().to_owned(),
+        attempts: 1,
+        worker_id: Some(worker.to_owned()),
+        lease_token: 1,
+        lease_expire_time: Some(now.saturating_add(millis(claim_for))),
+        start_time: Some(now),
+        ..waiting(JobId::new(), &job, now)?
+    };
+    let token = row.lease_token;
+    jobs::insert(tx, row.clone()).await?;
+    Ok(Lease { job: job_of(row)?, token })
+}
+
+/// The row of a job that is ready and that nobody has worked on.
+fn waiting(id: JobId, job: &NewJob<'_>, now: i64) -> Outcome<jobs::Model> {
+    Ok(jobs::Model {
         id: id.0,
         tenant_id: job.tenant.0,
         document_id: job.document.0,
@@ -53,9 +85,7 @@ pub(crate) async fn add_as(tx: &DatabaseTransaction, id: JobId, job: NewJob<'_>,
         end_time: None,
         cancel_time: None,
         history: "[]".to_owned(),
-    };
-    job.announcer.ready(tx, row.id, &row.stage, now, job.trace_id).await?;
-    Ok(jobs::insert(tx, row).await?)
+    })
 }
 
 /// The job of a row.

@@ -14,7 +14,10 @@ use vectrion_core::{
     ids::{DocumentId, JobId},
     job::{JobState, Lease, Stage},
     page::PageRequest,
-    ports::{Catalog as _, Jobs as _, Outbox as _, jobs::JobFilter},
+    ports::{
+        Catalog as _, Jobs as _, Outbox as _,
+        jobs::{JobFilter, NextJob},
+    },
 };
 use vectrion_store::{Store, StoreSettings};
 use vectrion_testkit::conformance::scenario::{LONG, Scenario, TRIES, processed, worker};
@@ -65,7 +68,10 @@ async fn work(store: Arc<Store>, me: usize, accepted: Accepted, stop: Arc<Atomic
 
 async fn commit(store: &Store, lease: &Lease) -> vectrion_core::Result<()> {
     match lease.job.payload.stage() {
-        Stage::ProcessDocument => store.finish_processing(lease, processed(lease, &["one", "two"]), TRIES).await,
+        Stage::ProcessDocument => {
+            let done = store.finish_processing(lease, processed(lease, &["one", "two"]), NextJob::queued(TRIES)).await;
+            done.map(drop)
+        }
         Stage::EmbedDocument => store.finish_embedding(lease).await,
         Stage::DeleteDocument => store.finish_deletion(lease).await,
     }

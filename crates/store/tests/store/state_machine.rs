@@ -26,6 +26,8 @@ enum Step {
     Claim,
     Heartbeat(usize),
     Complete(usize),
+    /// The same, and its worker claims what follows from it at once.
+    GoOn(usize),
     /// A try fails; the next may come at once, or much later.
     FailForNow(usize, bool),
     FailForGood(usize),
@@ -54,7 +56,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => document.clone().prop_map(Step::Upload),
         10 => Just(Step::Claim),
         2 => lease.clone().prop_map(Step::Heartbeat),
-        9 => lease.clone().prop_map(Step::Complete),
+        6 => lease.clone().prop_map(Step::Complete),
+        4 => lease.clone().prop_map(Step::GoOn),
         3 => (lease.clone(), any::<bool>()).prop_map(|(lease, soon)| Step::FailForNow(lease, soon)),
         2 => lease.clone().prop_map(Step::FailForGood),
         1 => lease.clone().prop_map(Step::PutOff),

@@ -7,7 +7,7 @@ use vectrion_core::{
     ids::{AnswerId, KeyId},
     job::Stage,
     metadata::MetadataValue,
-    ports::{Answers as _, Catalog as _, Jobs as _, answers::NewAnswer},
+    ports::{Answers as _, Catalog as _, Jobs as _, answers::NewAnswer, jobs::NextJob},
     search::{Passage, SearchFilter},
 };
 use vectrion_testkit::conformance::scenario::{Scenario, TRIES, metadata, processed};
@@ -41,7 +41,7 @@ async fn a_deleted_document_leaves_no_trace_in_the_files() {
     for chunk in &mut result.chunks {
         chunk.draft.heading_path = vec![SECRET.to_owned()];
     }
-    store.finish_processing(&lease, result, TRIES).await.expect("processed");
+    store.finish_processing(&lease, result, NextJob::queued(TRIES)).await.expect("processed");
     scenario.embed().await;
 
     let chunks =

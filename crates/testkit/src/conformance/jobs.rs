@@ -32,6 +32,7 @@ macro_rules! jobs_conformance {
             documents_claimed_at_once_are_worked_on_by_one_worker,
             a_deletion_and_claims_at_once_agree,
             processing_stores_contents_and_queues_the_embedding,
+            who_processed_a_document_can_go_on_at_once,
             a_commit_that_comes_twice_has_one_effect,
             a_large_document_is_stored,
             the_first_indexed_version_becomes_visible,

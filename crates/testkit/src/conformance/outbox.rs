@@ -12,6 +12,7 @@ use vectrion_core::{
     page::PageRequest,
     ports::{
         Outbox,
+        jobs::NextJob,
         outbox::{OUTBOX_BATCH, OutboxBacklog},
         wakeups::Announcement,
     },
@@ -164,7 +165,7 @@ pub async fn a_change_that_is_refused_announces_nothing<S: Database + Outbox>(st
     store.retry_later(&lost, &down(), Duration::ZERO).await.expect_err("the lease has run out");
     store.release(&lost).await.expect_err("the lease has run out");
     let late = processed(&lost, &["late"]);
-    store.finish_processing(&lost, late, TRIES).await.expect_err("the lease has run out");
+    store.finish_processing(&lost, late, NextJob::queued(TRIES)).await.expect_err("the lease has run out");
     store.begin_delete(scenario.tenant, DocumentId::new(), &deletion()).await.expect_err("not there");
     assert_eq!(take(&*store).await, []);
 }

@@ -18,7 +18,7 @@ use vectrion_core::{
     ports::{
         Answers, Catalog, Directory, Idempotency, Jobs, Upkeep, Uploads,
         catalog::{Admission, Admitted, PageInfo},
-        jobs::ProcessedVersion,
+        jobs::{NextJob, ProcessedVersion},
         uploads::UploadHeader,
     },
     tenancy::DEFAULT_NAME,
@@ -218,7 +218,10 @@ impl<'a, S: Database> Scenario<'a, S> {
     /// Claims the processing of a document and commits one chunk for each text.
     pub async fn process(&self, texts: &[&str]) -> Lease {
         let lease = self.claim(Stage::ProcessDocument).await;
-        self.store.finish_processing(&lease, processed(&lease, texts), TRIES).await.expect("processed");
+        self.store
+            .finish_processing(&lease, processed(&lease, texts), NextJob::queued(TRIES))
+            .await
+            .expect("processed");
         lease
     }
 

@@ -61,7 +61,11 @@ impl Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     Complete,
-    FailForNow { soon: bool },
+    /// Completes the job, and claims what follows.
+    GoOn,
+    FailForNow {
+        soon: bool,
+    },
     FailForGood,
     PutOff,
     Release,
@@ -157,13 +161,16 @@ impl Document {
         }
         let stage = job.stage;
         match deed {
-            Deed::Complete => {
+            Deed::Complete | Deed::GoOn => {
                 self.jobs[at].end(JobState::Succeeded);
                 match stage {
                     Stage::ProcessDocument => {
                         self.has_chunks = true;
                         self.becomes(DocumentState::Processed);
                         self.jobs.push(Job::new(Stage::EmbedDocument));
+                        if deed == Deed::GoOn {
+                            self.claim(self.jobs.len() - 1, 1);
+                        }
                     }
                     Stage::EmbedDocument => self.becomes(DocumentState::Indexed),
                     Stage::DeleteDocument => {

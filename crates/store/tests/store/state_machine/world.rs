@@ -11,7 +11,7 @@ use vectrion_core::{
     page::PageRequest,
     ports::{
         Catalog as _, Jobs as _,
-        jobs::{DeadLetterFilter, JobFilter},
+        jobs::{DeadLetterFilter, JobFilter, NextJob},
     },
 };
 use vectrion_store::{Store, StoreSettings};
@@ -81,6 +81,7 @@ impl<'a> World<'a> {
             Step::Claim => self.claim().await?,
             Step::Heartbeat(n) => self.heartbeat(n).await?,
             Step::Complete(n) => self.settle(n, Deed::Complete).await?,
+            Step::GoOn(n) => self.settle(n, Deed::GoOn).await?,
             Step::FailForNow(n, soon) => self.settle(n, Deed::FailForNow { soon }).await?,
             Step::FailForGood(n) => self.settle(n, Deed::FailForGood).await?,
             Step::PutOff(n) => self.settle(n, Deed::PutOff).await?,
@@ -178,9 +179,14 @@ impl<'a> World<'a> {
         let Some((lease, document, at)) = self.leases.get(n).cloned() else { return Ok(()) };
         let store = &self.connected.store;
         let down = Error::unavailable("DOWN", "down");
+        let mut goes_on = None;
         let done = match deed {
-            Deed::Complete => match lease.job.payload.stage() {
-                Stage::ProcessDocument => store.finish_processing(&lease, processed(&lease, &["text"]), TRIES).await,
+            Deed::Complete | Deed::GoOn => match lease.job.payload.stage() {
+                Stage::ProcessDocument => {
+                    let next = NextJob { max_attempts: TRIES, claim_for: (deed == Deed::GoOn).then_some(LONG) };
+                    let done = store.finish_processing(&lease, processed(&lease, &["text"]), next).await;
+                    done.map(|claimed| goes_on = claimed)
+                }
                 Stage::EmbedDocument => store.finish_embedding(&lease).await,
                 Stage::DeleteDocument => store.finish_deletion(&lease).await,
             },
@@ -191,9 +197,16 @@ impl<'a> World<'a> {
             Deed::PutOff => store.put_off(&lease, &down, LONG).await,
             Deed::Release => store.release(&lease).await,
         };
-        let Some(document) = &mut self.documents[document] else { return Ok(()) };
+        let n = document;
+        let Some(document) = &mut self.documents[n] else { return Ok(()) };
         let told = document.settle(at, lease.token, deed);
         same!(reason(&done), told.reason(), "{deed:?}");
+        if let Some(next) = goes_on {
+            let at = document.jobs.len() - 1;
+            let job = &mut document.jobs[at];
+            (job.id, job.token) = (Some(next.job.id), next.token);
+            self.leases.insert(0, (next, n, at));
+        }
         Ok(())
     }
 

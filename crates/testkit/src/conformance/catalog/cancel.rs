@@ -9,6 +9,7 @@ use vectrion_core::{
     ids::{DocumentId, JobId},
     job::{JobPayload, JobState, Lease, Stage},
     page::PageRequest,
+    ports::jobs::NextJob,
     search::SearchFilter,
 };
 
@@ -93,7 +94,11 @@ pub async fn work_in_hand_is_told_and_commits_nothing<S: Database>(store: Arc<S>
         let down = Error::unavailable("DOWN", "down");
         match commit {
             "processing" => {
-                refused(store.finish_processing(&lease, processed(&lease, &["x"]), 1).await, Aborted, CANCELLED);
+                refused(
+                    store.finish_processing(&lease, processed(&lease, &["x"]), NextJob::queued(1)).await,
+                    Aborted,
+                    CANCELLED,
+                );
             }
             "embedding" => refused(store.finish_embedding(&lease).await, Aborted, CANCELLED),
             "retry" => refused(store.retry_later(&lease, &down, Duration::ZERO).await, Aborted, CANCELLED),
@@ -232,11 +237,19 @@ pub async fn a_cancel_and_workers_at_once_agree<S: Database + 'static>(store: Ar
         let document = scenario.uploaded(&format!("{round}"), &format!("{round}")).await.id;
         let worker_of = Arc::clone(&store);
         let working = tokio::spawn(async move {
-            // Whatever comes, it goes on until nothing is ready.
-            while let Some(lease) = worker_of.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a claim") {
+            // Whatever comes, it goes on until nothing is ready; in every other round with what follows, at once.
+            let mut next = None;
+            loop {
+                let claimed = match next.take() {
+                    Some(lease) => Some(lease),
+                    None => worker_of.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a claim"),
+                };
+                let Some(lease) = claimed else { break };
                 let committed = match lease.job.payload.stage() {
                     Stage::ProcessDocument => {
-                        worker_of.finish_processing(&lease, processed(&lease, &["text"]), TRIES).await
+                        let following = NextJob { max_attempts: TRIES, claim_for: (round % 2 == 1).then_some(LONG) };
+                        let done = worker_of.finish_processing(&lease, processed(&lease, &["text"]), following).await;
+                        done.map(|claimed| next = claimed)
                     }
                     Stage::EmbedDocument => worker_of.finish_embedding(&lease).await,
                     Stage::DeleteDocument => worker_of.finish_deletion(&lease).await,

@@ -10,7 +10,10 @@ use vectrion_core::{
     job::{JobPayload, JobState, Stage},
     metadata::MetadataValue,
     page::PageRequest,
-    ports::{catalog::Changes, jobs::JobFilter},
+    ports::{
+        catalog::Changes,
+        jobs::{JobFilter, NextJob},
+    },
     search::SearchFilter,
 };
 
@@ -66,7 +69,7 @@ pub async fn a_deletion_calls_off_what_waits<S: Database>(store: Arc<S>) {
     // The deletion waits for the work in hand, whose commit is refused.
     assert_eq!(store.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a look"), None);
     assert_eq!(store.job_document(&running).await.expect("a look"), None);
-    let commit = store.finish_processing(&running, processed(&running, &["text"]), TRIES).await;
+    let commit = store.finish_processing(&running, processed(&running, &["text"]), NextJob::queued(TRIES)).await;
     refused(commit, Aborted, "DOCUMENT_DELETING");
     let called_off = store.job(scenario.tenant, running.job.id).await.expect("a look").expect("the job");
     assert_eq!((called_off.state, called_off.end_time.is_some()), (JobState::Cancelled, true));

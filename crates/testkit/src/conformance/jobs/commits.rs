@@ -7,7 +7,7 @@ use vectrion_core::{
     document::{DocumentState, Progress},
     job::{JobPayload, JobState, Stage},
     page::PageRequest,
-    ports::jobs::JobFilter,
+    ports::jobs::{JobFilter, NextJob},
     search::SearchFilter,
 };
 
@@ -24,7 +24,7 @@ pub async fn processing_stores_contents_and_queues_the_embedding<S: Database>(st
     let document = scenario.uploaded("a", "1").await;
     let lease = scenario.claim(Stage::ProcessDocument).await;
     let result = processed(&lease, &["one", "two", "three"]);
-    store.finish_processing(&lease, result.clone(), 9).await.expect("processed");
+    store.finish_processing(&lease, result.clone(), NextJob::queued(9)).await.expect("processed");
 
     let after = scenario.now(document.id).await;
     assert_eq!((after.state, after.title.as_deref()), (DocumentState::Processed, Some("A Title")));
@@ -44,13 +44,38 @@ pub async fn processing_stores_contents_and_queues_the_embedding<S: Database>(st
     assert_eq!((job.document, job.max_attempts, job.trace_id.as_str()), (document.id, 9, TRACE));
 }
 
+pub async fn who_processed_a_document_can_go_on_at_once<S: Database>(store: Arc<S>) {
+    let scenario = Scenario::new(&*store).await;
+    let document = scenario.uploaded("a", "1").await;
+    let lease = scenario.claim(Stage::ProcessDocument).await;
+    let next = NextJob { max_attempts: 9, claim_for: Some(LONG) };
+    let committed = store.finish_processing(&lease, processed(&lease, &["one", "two"]), next).await;
+    let next = committed.expect("processed").expect("the lease of what follows");
+
+    assert_eq!(next.job.payload, JobPayload::EmbedV1 { version_id: document.version_id });
+    assert_eq!((next.job.document, next.job.trace_id.as_str()), (document.id, TRACE));
+    assert_eq!((next.job.attempts, next.job.max_attempts, &next.job.worker), (1, 9, &lease.job.worker));
+    assert_eq!(store.job(scenario.tenant, next.job.id).await.expect("a look"), Some(next.job.clone()));
+    assert_eq!(scenario.now(document.id).await.state, DocumentState::Embedding);
+    assert_eq!(store.claim(&Stage::ALL, &worker("other"), LONG).await.expect("a look"), None, "it is taken");
+
+    store.heartbeat(&next, LONG, None).await.expect("it is a lease like any other");
+    store.release(&next).await.expect("and can be given back");
+    let again = scenario.claim(Stage::EmbedDocument).await;
+    assert_eq!((again.job.id, again.job.attempts), (next.job.id, 1));
+    assert!(again.token > next.token);
+    refused(store.finish_embedding(&next).await, Aborted, "LEASE_LOST");
+    store.finish_embedding(&again).await.expect("indexed");
+    assert_eq!(scenario.now(document.id).await.state, DocumentState::Indexed);
+}
+
 pub async fn a_commit_that_comes_twice_has_one_effect<S: Database>(store: Arc<S>) {
     let scenario = Scenario::new(&*store).await;
     let document = scenario.uploaded("a", "1").await;
     let lease = scenario.claim(Stage::ProcessDocument).await;
     // As when the answer to the first was lost.
-    store.finish_processing(&lease, processed(&lease, &["x", "y"]), TRIES).await.expect("processed");
-    let again = store.finish_processing(&lease, processed(&lease, &["x", "y"]), TRIES).await;
+    store.finish_processing(&lease, processed(&lease, &["x", "y"]), NextJob::queued(TRIES)).await.expect("processed");
+    let again = store.finish_processing(&lease, processed(&lease, &["x", "y"]), NextJob::queued(TRIES)).await;
     refused(again, Aborted, "LEASE_LOST");
     assert_eq!(store.chunks_from(scenario.tenant, document.version_id, 0, 10).await.expect("chunks").len(), 2);
     assert_eq!(waiting(&scenario).await, [JobPayload::EmbedV1 { version_id: document.version_id }]);
@@ -72,7 +97,7 @@ pub async fn a_large_document_is_stored<S: Database>(store: Arc<S>) {
     let page = result.pages[0].clone();
     result.pages =
         (1..=1500).map(|number| vectrion_core::ports::catalog::PageInfo { number, ..page.clone() }).collect();
-    store.finish_processing(&lease, result, TRIES).await.expect("processed");
+    store.finish_processing(&lease, result, NextJob::queued(TRIES)).await.expect("processed");
     scenario.embed().await;
     let after = scenario.now(document.id).await;
     assert_eq!((after.state, after.page_count, after.chunk_count), (DocumentState::Indexed, 1500, 3000));
@@ -182,7 +207,11 @@ pub async fn a_commit_of_another_stage_is_refused<S: Database>(store: Arc<S>) {
     refused(store.finish_embedding(&lease).await, Internal, "WRONG_STAGE");
     refused(store.finish_deletion(&lease).await, Internal, "WRONG_STAGE");
     refused(store.versions_to_delete(&lease).await, Internal, "WRONG_STAGE");
-    store.finish_processing(&lease, processed(&lease, &["text"]), TRIES).await.expect("the right one");
+    store.finish_processing(&lease, processed(&lease, &["text"]), NextJob::queued(TRIES)).await.expect("the right one");
     let lease = store.claim(&Stage::ALL, &worker("w"), LONG).await.expect("a claim").expect("a job");
-    refused(store.finish_processing(&lease, processed(&lease, &["text"]), TRIES).await, Internal, "WRONG_STAGE");
+    refused(
+        store.finish_processing(&lease, processed(&lease, &["text"]), NextJob::queued(TRIES)).await,
+        Internal,
+        "WRONG_STAGE",
+    );
 }

@@ -8,7 +8,7 @@ use vectrion_core::{
     document::DocumentState,
     job::{Job, JobPayload, JobState, Lease, Stage},
     page::PageRequest,
-    ports::jobs::JobFilter,
+    ports::jobs::{JobFilter, NextJob},
 };
 
 use crate::conformance::scenario::{Database, LONG, Scenario, TRACE, TRIES, failure, pass, processed, refused, worker};
@@ -190,7 +190,11 @@ pub async fn every_commit_finds_that_the_document_is_being_deleted<S: Database>(
         let deleting = "DOCUMENT_DELETING";
         match commit {
             "processing" => {
-                refused(store.finish_processing(&lease, processed(&lease, &["x"]), 1).await, Aborted, deleting);
+                refused(
+                    store.finish_processing(&lease, processed(&lease, &["x"]), NextJob::queued(1)).await,
+                    Aborted,
+                    deleting,
+                );
             }
             "embedding" => refused(store.finish_embedding(&lease).await, Aborted, deleting),
             "removal" => refused(store.finish_deletion(&lease).await, Aborted, deleting),

@@ -8,6 +8,7 @@ use vectrion_core::{
     document::Progress,
     ids::TenantId,
     job::{JobState, Lease, Stage},
+    ports::jobs::NextJob,
 };
 
 use crate::conformance::scenario::{Database, LONG, Scenario, TRIES, failure, pass, processed, refused, worker};
@@ -40,7 +41,7 @@ async fn all_refused<S: Database>(store: &S, lease: &Lease) {
     refused(store.heartbeat(lease, LONG, Some(progress)).await, Aborted, lost);
     refused(store.job_document(lease).await, Aborted, lost);
     refused(store.check_work(lease).await, Aborted, lost);
-    refused(store.finish_processing(lease, processed(lease, &["stolen"]), TRIES).await, Aborted, lost);
+    refused(store.finish_processing(lease, processed(lease, &["stolen"]), NextJob::queued(TRIES)).await, Aborted, lost);
     refused(store.finish_embedding(lease).await, Aborted, lost);
     refused(store.versions_to_delete(lease).await, Aborted, lost);
     refused(store.finish_deletion(lease).await, Aborted, lost);
@@ -77,7 +78,10 @@ pub async fn a_stolen_lease_is_refused_everywhere<S: Database>(store: Arc<S>) {
     all_refused(&*store, &elsewhere).await;
     let after = (scenario.now(document.id).await, store.job(scenario.tenant, lease.job.id).await.expect("a look"));
     assert_eq!(before, after, "nothing was changed");
-    store.finish_processing(&lease, processed(&lease, &["mine"]), TRIES).await.expect("the owner goes on");
+    store
+        .finish_processing(&lease, processed(&lease, &["mine"]), NextJob::queued(TRIES))
+        .await
+        .expect("the owner goes on");
 }
 
 pub async fn an_ended_job_has_no_lease<S: Database>(store: Arc<S>) {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use vectrion_core::{
     Error,
     job::{JobState, JobTry, Stage, TryOutcome},
-    ports::jobs::{EndedJobs, QueueStatus},
+    ports::jobs::{EndedJobs, NextJob, QueueStatus},
 };
 
 use crate::conformance::scenario::{Database, LONG, Scenario, TRACE, failure, pass, worker};
@@ -45,7 +45,7 @@ pub async fn each_try_of_a_job_is_remembered<S: Database>(store: Arc<S>) {
             }
             TryOutcome::Succeeded | TryOutcome::Cancelled => {
                 let found = crate::conformance::scenario::processed(&lease, &["text"]);
-                store.finish_processing(&lease, found, 1).await.expect("processed");
+                store.finish_processing(&lease, found, NextJob::queued(1)).await.expect("processed");
             }
         }
         let stored = store.job(scenario.tenant, lease.job.id).await.expect("a look").expect("the job");
