@@ -30,7 +30,7 @@ const MB: usize = 1 << 10;
 /// The configuration of a shard.
 pub(super) fn config(dimension: usize, settings: &EdgeSettings) -> EdgeConfig {
     let dense = EdgeVectorParams::builder(dimension, Distance::Cosine).on_disk(true).build();
-    let sparse = EdgeSparseVectorParams::builder().on_disk(true).modifier(Modifier::Idf).build();
+    let sparse = EdgeSparseVectorParams::builder().modifier(Modifier::Idf).build();
     EdgeConfig {
         vectors: HashMap::from([(DENSE.to_owned(), dense)]),
         sparse_vectors: HashMap::from([(SPARSE.to_owned(), sparse)]),
