@@ -59,15 +59,17 @@ class Services:
             settings["STATEMENTS"] = "on"
         if self.postgres:
             settings["POSTGRES_BIN"] = str(self.postgres)
+        names = list(self.names)
+        if "qdrant" in names:
+            if url := os.environ.get(GIVEN_VECTORS):
+                names.remove("qdrant")
+                self.addresses[GIVEN_VECTORS] = url
+                self.addresses["VECTRION_TEST_QDRANT_API_KEY"] = os.environ.get("VECTRION_TEST_QDRANT_API_KEY", "")
+            elif not os.environ.get(VECTORS_PROGRAM):
+                # Before anything is started: the program may be missing.
+                settings["QDRANT_STANDIN"] = str(program("qdrant-standin"))
         started = {}
-        for name in self.names:
-            if name == "qdrant":
-                if url := os.environ.get(GIVEN_VECTORS):
-                    self.addresses[GIVEN_VECTORS] = url
-                    self.addresses["VECTRION_TEST_QDRANT_API_KEY"] = os.environ.get("VECTRION_TEST_QDRANT_API_KEY", "")
-                    continue
-                if not os.environ.get(VECTORS_PROGRAM):
-                    settings["QDRANT_STANDIN"] = str(program("qdrant-standin"))
+        for name in names:
             command = [SCRIPTS / name, "start", self.directory / name]
             started[name] = subprocess.Popen(
                 command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
