@@ -15,7 +15,9 @@ ENV VECTRION_CACHE_DIR=/cache VECTRION_ASSETS_DIR=/assets
 COPY scripts/assets.py scripts/assets-pins.txt scripts/minilm_*.py scripts/model_reference.py scripts/
 RUN python3 scripts/assets.py
 COPY . .
-RUN make build \
+# jemalloc is built for one size of page, and arm64 has kernels with several: the largest fits all.
+RUN if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi \
+    && make build \
     && mkdir /out \
     && cp -RL target/release/assets target/release/vectrion target/release/vectrion-worker target/release/vectrion-extract /out/
 

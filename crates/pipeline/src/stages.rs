@@ -15,7 +15,10 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -41,11 +44,21 @@ pub struct Stages {
     ports: Arc<Ports>,
     settings: IngestSettings,
     scratch: PathBuf,
+    /// The last embedding failed because of the model, which is left to the embedding's own jobs until one succeeds.
+    model_fails: AtomicBool,
+    ending: AtomicBool,
 }
 
-/// Chunks of a document at the most that whoever processed it embeds at once: it takes less than another claim does, and
-/// the document does not wait behind long ones.
+/// Chunks of a document at the most that whoever processed it embeds at once: so short documents do not wait for the jobs of
+/// long ones, and need no second claim.
 const EMBED_AT_ONCE: usize = 32;
+
+/// A job that was claimed with the commit of the one before.
+struct Claimed {
+    lease: Lease,
+    /// Its lease does not begin before this.
+    since: Instant,
+}
 
 /// What a stage has prepared, to be committed.
 enum Done {
@@ -63,12 +76,17 @@ impl Stages {
     /// `scratch`: a directory for temporary copies; what is in it at the start is removed.
     #[must_use]
     pub fn new(ports: Arc<Ports>, settings: IngestSettings, scratch: PathBuf) -> Self {
-        Self { ports, settings, scratch }
+        Self { ports, settings, scratch, model_fails: AtomicBool::new(false), ending: AtomicBool::new(false) }
     }
 
     /// Claims the fairest ready job of these stages.
     pub async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Lease>> {
         self.ports.jobs.claim(stages, worker, lease_for).await
+    }
+
+    /// From now on no job is claimed, because this process is ending.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Works on a claimed job until it is committed, put off or given up, keeping the lease alive meanwhile; and goes on
@@ -84,12 +102,13 @@ impl Stages {
     /// either. A deletion waits for what is away at any point. Either wait is as long as the service asks for, up to ten
     /// minutes. A lease that was lost ends the work at once, and nothing is written.
     pub async fn run(&self, lease: &mut Lease, lease_for: Duration, jitter: f64) -> Result<()> {
+        let mut since = Instant::now();
         loop {
             let job = &lease.job;
             let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
                 document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
-            match self.run_one(lease, lease_for, jitter).instrument(span).await? {
-                Some(next) => *lease = next,
+            match self.run_one(lease, since, lease_for, jitter).instrument(span).await? {
+                Some(next) => (*lease, since) = (next.lease, next.since),
                 None => return Ok(()),
             }
         }
@@ -100,11 +119,17 @@ impl Stages {
         self.ports.jobs.release(lease).await
     }
 
-    /// Works on one job; the lease of the next one, if it was claimed with the commit.
-    async fn run_one(&self, lease: &Lease, lease_for: Duration, jitter: f64) -> Result<Option<Lease>> {
+    /// Works on one job whose lease was taken at some time; the next one, if it was claimed with the commit.
+    async fn run_one(
+        &self,
+        lease: &Lease,
+        since: Instant,
+        lease_for: Duration,
+        jitter: f64,
+    ) -> Result<Option<Claimed>> {
         let stage = lease.job.payload.stage();
         let began = Instant::now();
-        let heart = Heartbeat::start(Arc::clone(&self.ports.jobs), lease.clone(), lease_for);
+        let heart = Heartbeat::start(Arc::clone(&self.ports.jobs), lease.clone(), since, lease_for);
         let prepared = tokio::select! {
             biased;
             error = heart.interrupted() => Err(error),
@@ -156,21 +181,27 @@ impl Stages {
         self.ports.objects.check().await.and(self.ports.vectors.check().await)
     }
 
-    /// Commits what was prepared; what came of it, and the lease of the next job if it was claimed with it.
-    async fn commit(&self, lease: &Lease, done: Done, lease_for: Duration) -> Result<(Outcome, Option<Lease>)> {
+    fn goes_on(&self, chunks: usize) -> bool {
+        let waits = self.model_fails.load(Ordering::Relaxed) || self.ending.load(Ordering::Relaxed);
+        chunks <= EMBED_AT_ONCE && !waits
+    }
+
+    /// Commits what was prepared; what came of it, and the next job if it was claimed with it.
+    async fn commit(&self, lease: &Lease, done: Done, lease_for: Duration) -> Result<(Outcome, Option<Claimed>)> {
         let jobs = &self.ports.jobs;
         match done {
             Done::Processed(processed) => {
                 let next = NextJob {
                     max_attempts: self.settings.attempts(Stage::EmbedDocument),
-                    claim_for: (processed.chunks.len() <= EMBED_AT_ONCE).then_some(lease_for),
+                    claim_for: self.goes_on(processed.chunks.len()).then_some(lease_for),
                 };
+                let since = Instant::now();
                 let claimed = jobs.finish_processing(lease, processed, next).await?;
                 step!("process::committed");
                 if claimed.is_none() {
                     self.ports.wake(Stage::EmbedDocument).await;
                 }
-                return Ok((Outcome::Succeeded, claimed));
+                return Ok((Outcome::Succeeded, claimed.map(|lease| Claimed { lease, since })));
             }
             Done::Embedded => {
                 jobs.finish_embedding(lease).await?;

@@ -98,6 +98,7 @@ impl JobLoop {
         let heart = tokio::spawn(Arc::clone(&this).heart(stop.clone()));
 
         stop.cancelled().await;
+        this.stages.end();
         let drained = async { while slots.join_next().await.is_some() {} };
         if tokio::time::timeout(Duration::from_secs(this.settings.drain_s), drained).await.is_err() {
             abandon.cancel();

@@ -44,6 +44,11 @@ pub(crate) fn is_duplicate(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
 }
 
+/// Whether a row refers to one that is not there.
+pub(crate) fn is_orphan(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(sea_orm::SqlErr::ForeignKeyConstraintViolation(_)))
+}
+
 /// Whether a concurrent change won, so that the same transaction may do better when it is made again.
 pub(crate) fn is_conflict(failure: &Failure) -> bool {
     match failure {

@@ -11,7 +11,7 @@
 //! - **One writer on SQLite**: a single connection, every transaction `BEGIN IMMEDIATE`; readers have connections of their
 //!   own that refuse to write.
 //! - **One order of locks on PostgreSQL**: first the job that a call is about (or the upload, then the names under which its
-//!   document would be found), then the collection, the document, and the tenant's row. Whoever adds or changes a document
+//!   document would be found), then the document, then the tenant's row. Whoever adds or changes a document
 //!   takes the tenant's row at the end, for the next revision: so revisions are in order of commit, and the tenant's other
 //!   documents wait for that moment alone. Waiting jobs are only
 //!   ever touched with `SKIP LOCKED`.

@@ -25,8 +25,8 @@ pub(crate) async fn now<C: ConnectionTrait>(connection: &C) -> Outcome<i64> {
     Ok(now.ok_or_else(|| damaged("the clock gave no row"))?)
 }
 
-/// Makes this transaction the only one that adds collections or keys to the tenant, or changes its revision. Gives the time
-/// from which on it is that, or none: there is no such tenant.
+/// Makes this transaction the only one that changes the tenant, its collections, their policies, its keys or its revision. Gives
+/// the time from which on it is that, or none: there is no such tenant.
 ///
 /// On SQLite a writing transaction is alone in any case.
 pub(crate) async fn lock_tenant(tx: &DatabaseTransaction, tenant: TenantId) -> Outcome<Option<i64>> {

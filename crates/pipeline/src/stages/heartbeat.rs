@@ -92,11 +92,11 @@ impl Interruption {
 }
 
 impl Heartbeat {
-    /// Begins with a lease that was taken just now.
-    pub(super) fn start(jobs: Arc<dyn Jobs>, lease: Lease, lease_for: Duration) -> Self {
+    /// Begins with a lease that was taken at this time, or later.
+    pub(super) fn start(jobs: Arc<dyn Jobs>, lease: Lease, since: Instant, lease_for: Duration) -> Self {
         let stop = CancellationToken::new();
         let (told, interruption) = watch::channel(None);
-        let hold = Arc::new(Hold::new(Instant::now() + lease_for));
+        let hold = Arc::new(Hold::new(since + lease_for));
         let progress = hold.progress.subscribe();
         let beat = Beat { jobs, lease, lease_for, hold: Arc::clone(&hold), progress, written: Progress::default() };
         let stopped = stop.clone();

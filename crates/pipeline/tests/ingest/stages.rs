@@ -236,6 +236,28 @@ async fn a_short_document_is_embedded_at_once_and_a_long_one_waits_for_its_turn(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_the_model_fails_documents_are_processed_without_it() {
+    let world = World::new().await;
+    world.embedder.faults.push(Fault::Error(Error::precondition("EMBEDDER_REFUSED", "no")));
+    for (name, expected) in [
+        ("refused.txt", DocumentState::Failed),
+        ("meanwhile.txt", DocumentState::Processed),
+        ("later.txt", DocumentState::Indexed),
+    ] {
+        let (view, _) = world.upload(name, &format!("the text of {name}")).await.expect("an upload");
+        assert!(world.step().await);
+        assert_eq!(world.document(&view.document).await.document.state, expected, "{name}");
+        world.work().await;
+    }
+    world.stages.end();
+    let (view, _) = world.upload("at the end.txt", "the last text").await.expect("an upload");
+    assert!(world.step().await);
+    assert_eq!(world.document(&view.document).await.document.state, DocumentState::Processed, "it claims no more");
+    world.work().await;
+    world.assert_consistent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_ends_while_it_goes_on_gives_back_what_it_goes_on_with() {
     let world = World::new().await;
     world.embedder.faults.push(Fault::Hang);

@@ -20,10 +20,10 @@ use super::{
 };
 use crate::{
     Store,
-    failure::Outcome,
+    failure::{Failure, Outcome, is_orphan},
     jobs::queue::{self, NewJob},
     outbox::Announcer,
-    rows::{collections, document_versions, documents, size_column},
+    rows::{document_versions, documents, size_column},
     sql::{self, Sql},
     time::{self, Timed},
     uploads,
@@ -82,10 +82,16 @@ async fn end_upload(
     }
 }
 
-/// That the collection is there, and stays until the end of the transaction.
+/// That the collection is there. Who deletes it holds the tenant, so that it is there as long as the tenant is held; if it goes
+/// before that, no document can be put into it.
 async fn require_collection(tx: &DatabaseTransaction, admission: &Admission) -> Outcome<()> {
-    let (tenant, id) = (admission.tenant, admission.header.collection.0);
-    let found = time::lock_row::<collections::Model>(tx, tenant, "collections", id, " FOR KEY SHARE").await?;
+    let found: Option<i32> = sql::for_tenant(
+        admission.tenant,
+        "SELECT 1 FROM collections WHERE tenant_id = $1 AND id = $2",
+        [admission.header.collection.0.into()],
+    )
+    .scalar(tx)
+    .await?;
     match found {
         Some(_) => Ok(()),
         None => Err(Error::not_found("COLLECTION_NOT_FOUND", "there is no such collection").into()),
@@ -185,7 +191,10 @@ async fn create(tx: &DatabaseTransaction, admission: &Admission, now: i64, annou
     };
     let version = version_row(admission, admission.document, 1, now);
     let mut document = View::new(row.clone(), version.clone()).into_newest()?;
-    documents::insert(tx, row).await?;
+    documents::insert(tx, row).await.map_err(|error| {
+        // The collection went while the tenant was waited for.
+        if is_orphan(&error) { Failure::from(overtaken()) } else { error.into() }
+    })?;
     document_versions::insert(tx, version).await?;
     if let Some(given) = admission.header.metadata.as_ref().filter(|given| !given.is_empty()) {
         metadata::write(tx, tenant, admission.document, given).await?;

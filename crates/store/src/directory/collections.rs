@@ -140,11 +140,6 @@ pub(super) async fn update(
 
 pub(super) async fn delete(store: &Store, tenant: TenantId, id: CollectionId) -> Outcome<()> {
     let tx = store.begin().await?;
-    // Admissions hold the collection for themselves, not the tenant.
-    let held = time::lock_row::<collections::Model>(&tx, tenant, "collections", id.0, " FOR UPDATE").await?;
-    if held.is_none() {
-        return Err(missing().into());
-    }
     time::lock_tenant(&tx, tenant).await?;
     let occupied: Option<i32> = sql::for_tenant(
         tenant,
@@ -167,7 +162,10 @@ pub(super) async fn delete(store: &Store, tenant: TenantId, id: CollectionId) ->
     )
     .execute(&tx)
     .await?;
-    collections::delete_for_tenant(tenant).filter(collections::Column::Id.eq(id.0)).exec(&tx).await?;
+    let removed = collections::delete_for_tenant(tenant).filter(collections::Column::Id.eq(id.0)).exec(&tx).await?;
+    if removed.rows_affected == 0 {
+        return Err(missing().into());
+    }
     tx.commit().await?;
     Ok(())
 }

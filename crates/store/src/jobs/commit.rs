@@ -27,6 +27,7 @@ use crate::{
     failure::{Outcome, damaged},
     rows::{chunks, column, document_versions, documents, number, pages},
     sql,
+    time::Timed,
 };
 
 pub(super) async fn processing(
@@ -46,9 +47,9 @@ pub(super) async fn processing(
     // Before the document is held, because it may take a while. If the document turns out to be on its way out, so are
     // these rows.
     replace_contents(&tx, &held, version_id, &processed.pages, processed.chunks).await?;
-    if held.document(&tx).await?.is_none() {
+    let Some(Timed { now, .. }) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
-    }
+    };
     let (pages, chunks) = (column(page_count), column(chunk_count));
     let goes_on = next.claim_for.zip(held.row.worker_id.as_deref());
     let state = if goes_on.is_some() { DocumentState::Embedding } else { DocumentState::Processed };
@@ -68,7 +69,7 @@ pub(super) async fn processing(
     lease::end(&tx, &held.row, JobState::Succeeded, None, held.now).await?;
     let job = held.next(JobPayload::EmbedV1 { version_id }, next.max_attempts);
     let claimed = match goes_on {
-        Some((claim_for, worker)) => Some(queue::add_claimed(&tx, job, worker, claim_for, held.now).await?),
+        Some((claim_for, worker)) => Some(queue::add_claimed(&tx, job, worker, claim_for, now).await?),
         None => queue::add(&tx, job, held.now).await.map(|()| None)?,
     };
     change::move_version(&tx, held.tenant, held.document, version_id, step, held.now).await?;
@@ -122,7 +123,7 @@ pub(super) async fn embedding(store: &Store, lease: &Lease) -> Outcome<()> {
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
     let JobPayload::EmbedV1 { version_id } = held.payload else { return Err(wrong_stage("embed_document").into()) };
-    let Some(document) = held.document(&tx).await? else {
+    let Some(Timed { row: document, .. }) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
     let version = document_versions::for_tenant(held.tenant)

@@ -13,6 +13,7 @@ use crate::{
     failure::Outcome,
     rows::{chunks, document_metadata, document_versions, documents},
     sql,
+    time::Timed,
     upkeep::receipts,
 };
 
@@ -44,7 +45,7 @@ pub(super) async fn finish(store: &Store, lease: &Lease) -> Outcome<()> {
     while forget_answers(store, lease).await? {}
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
-    let Some(document) = held.document(&tx).await? else {
+    let Some(Timed { row: document, .. }) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
     let whole = match &held.payload {

@@ -21,6 +21,7 @@ use crate::{
     failure::Outcome,
     rows::{self, column, document_versions, documents, number},
     sql,
+    time::Timed,
 };
 
 pub(super) async fn release(store: &Store, lease: &Lease) -> Outcome<()> {
@@ -39,7 +40,7 @@ pub(super) async fn release(store: &Store, lease: &Lease) -> Outcome<()> {
 pub(super) async fn retry_later(store: &Store, lease: &Lease, error: &Error, delay: Duration) -> Outcome<()> {
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
-    let Some(document) = held.document(&tx).await? else {
+    let Some(Timed { row: document, .. }) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
     if held.row.attempts < held.row.max_attempts {
@@ -71,7 +72,7 @@ pub(super) async fn put_off(store: &Store, lease: &Lease, error: &Error, delay: 
 pub(super) async fn fail(store: &Store, lease: &Lease, failure: Failure) -> Outcome<DeadLetter> {
     let tx = store.begin().await?;
     let held = lease::hold(store, &tx, lease).await?;
-    let Some(document) = held.document(&tx).await? else {
+    let Some(Timed { row: document, .. }) = held.document(&tx).await? else {
         return Err(lease::call_off(tx, &held).await?.into());
     };
     let dead_letter = give_up(&tx, &held, &document, failure).await?;

@@ -67,16 +67,16 @@ impl Held {
 
     /// The document of the job, held; none if the job is to be withdrawn: the document is being deleted and the job is not
     /// its deletion, or a caller has called the job off.
-    pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
-        let row = self.living_document(tx).await?;
-        Ok(row.filter(|_| self.row.cancel_time.is_none()))
+    pub(super) async fn document(&self, tx: &DatabaseTransaction) -> Outcome<Option<Timed<documents::Model>>> {
+        let known = self.living_document(tx).await?;
+        Ok(known.filter(|_| self.row.cancel_time.is_none()))
     }
 
     /// The document, held, unless it is being deleted and the job is not its deletion.
-    async fn living_document(&self, tx: &DatabaseTransaction) -> Outcome<Option<documents::Model>> {
+    async fn living_document(&self, tx: &DatabaseTransaction) -> Outcome<Option<Timed<documents::Model>>> {
         let deletes = self.payload == JobPayload::DeleteDocumentV1 {};
-        let row = change::hold_document(tx, self.tenant, self.document).await?.map(|known| known.row);
-        Ok(row.filter(|row| row.deleting == deletes))
+        let known = change::hold_document(tx, self.tenant, self.document).await?;
+        Ok(known.filter(|known| known.row.deleting == deletes))
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) async fn call_off(tx: DatabaseTransaction, held: &Held) -> Outcome<Er
 /// Ends a job that is not to be done. Its version is not left between states, unless it goes with its document.
 pub(crate) async fn withdraw(tx: &DatabaseTransaction, held: &Held) -> Outcome<Error> {
     let why = match held.living_document(tx).await? {
-        Some(document) => {
+        Some(Timed { row: document, .. }) => {
             if let JobPayload::ProcessV1 { version_id } | JobPayload::EmbedV1 { version_id } = held.payload {
                 ending::leave_unfinished(tx, held, &document, version_id).await?;
             }

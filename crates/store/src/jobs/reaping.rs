@@ -24,7 +24,7 @@ use crate::{
     outbox::Announcer,
     rows::{jobs, number},
     sql::{self, Sql},
-    time,
+    time::{self, Timed},
 };
 
 /// Jobs taken back in a call; the rest waits for the next.
@@ -162,7 +162,7 @@ async fn take_back_within(
     };
     let announcer = store.announcer();
     let held = Held { tenant, document: DocumentId(row.document_id), payload, now, row, announcer };
-    let Some(document) = held.document(tx).await? else {
+    let Some(Timed { row: document, .. }) = held.document(tx).await? else {
         lease::withdraw(tx, &held).await?;
         return Ok(true);
     };
