@@ -84,7 +84,7 @@ impl Stages {
         self.ports.jobs.claim(stages, worker, lease_for).await
     }
 
-    /// From now on no job is claimed, because this process is ending.
+    /// From now on no job is claimed with the commit of another, because this process is ending.
     pub fn end(&self) {
         self.ending.store(true, Ordering::Relaxed);
     }
