@@ -15,10 +15,7 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -44,20 +41,18 @@ pub struct Stages {
     ports: Arc<Ports>,
     settings: IngestSettings,
     scratch: PathBuf,
-    /// The last embedding failed because of the model, which is left to the embedding's own jobs until one succeeds.
-    model_fails: AtomicBool,
-    ending: AtomicBool,
 }
 
-/// Chunks of a document at the most that whoever processed it embeds at once: so short documents do not wait for the jobs of
-/// long ones, and need no second claim.
+/// Chunks of a document at the most whose embedding can be claimed with the commit of its processing. A longer one waits for its
+/// turn among all that wait.
 const EMBED_AT_ONCE: usize = 32;
 
-/// A job that was claimed with the commit of the one before.
-struct Claimed {
-    lease: Lease,
-    /// Its lease does not begin before this.
-    since: Instant,
+/// A job that was claimed.
+pub struct Claimed {
+    /// The right to work on it.
+    pub lease: Lease,
+    /// The lease began then, or later.
+    pub since: Instant,
 }
 
 /// What a stage has prepared, to be committed.
@@ -76,24 +71,22 @@ impl Stages {
     /// `scratch`: a directory for temporary copies; what is in it at the start is removed.
     #[must_use]
     pub fn new(ports: Arc<Ports>, settings: IngestSettings, scratch: PathBuf) -> Self {
-        Self { ports, settings, scratch, model_fails: AtomicBool::new(false), ending: AtomicBool::new(false) }
+        Self { ports, settings, scratch }
     }
 
     /// Claims the fairest ready job of these stages.
-    pub async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Lease>> {
-        self.ports.jobs.claim(stages, worker, lease_for).await
+    pub async fn claim(&self, stages: &[Stage], worker: &WorkerId, lease_for: Duration) -> Result<Option<Claimed>> {
+        let since = Instant::now();
+        let lease = self.ports.jobs.claim(stages, worker, lease_for).await?;
+        Ok(lease.map(|lease| Claimed { lease, since }))
     }
 
-    /// From now on no job is claimed with the commit of another, because this process is ending.
-    pub fn end(&self) {
-        self.ending.store(true, Ordering::Relaxed);
-    }
-
-    /// Works on a claimed job until it is committed, put off or given up, keeping the lease alive meanwhile; and goes on
-    /// with the job that follows if it claimed that one with the commit, as it does for short documents: `lease` is that
-    /// job's then. `jitter` in 0 to 1 spreads the delay of a retry. An error means that not even the outcome could be
-    /// written: the lease runs out and the job comes back. Dropping the future leaves the lease to be released by
-    /// [`Stages::release`].
+    /// Works on a claimed job until it is committed, put off or given up, keeping the lease alive meanwhile. `jitter` in
+    /// 0 to 1 spreads the delay of a retry. An error means that not even the outcome could be written: the lease runs
+    /// out and the job comes back. Dropping the future leaves the lease to be released by [`Stages::release`].
+    ///
+    /// When a short document was processed, `place` is asked for a place to embed it in. With one, that job is claimed within
+    /// the commit, and the caller goes on with what is returned, in that place; without, it is queued.
     ///
     /// A permanent error, or the last of the job's tries, gives the job up with a dead letter. A transient one is tried
     /// again after [`IngestSettings::retry_delay`]. What no document is to blame for costs no tries, and the job waits until
@@ -101,17 +94,17 @@ impl Stages {
     /// found at the beginning to be away or to refuse; a model that, once it has failed, does not answer a short question
     /// either. A deletion waits for what is away at any point. Either wait is as long as the service asks for, up to ten
     /// minutes. A lease that was lost ends the work at once, and nothing is written.
-    pub async fn run(&self, lease: &mut Lease, lease_for: Duration, jitter: f64) -> Result<()> {
-        let mut since = Instant::now();
-        loop {
-            let job = &lease.job;
-            let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
-                document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
-            match self.run_one(lease, since, lease_for, jitter).instrument(span).await? {
-                Some(next) => (*lease, since) = (next.lease, next.since),
-                None => return Ok(()),
-            }
-        }
+    pub async fn run<P>(
+        &self,
+        claimed: &Claimed,
+        lease_for: Duration,
+        jitter: f64,
+        place: impl FnOnce() -> Option<P>,
+    ) -> Result<Option<(Claimed, P)>> {
+        let job = &claimed.lease.job;
+        let span = tracing::info_span!("job", job_id = %job.id, stage = job.payload.stage().as_str(),
+            document_id = %job.document, tenant_id = %job.tenant, trace_id = job.trace_id);
+        self.run_in_span(claimed, lease_for, jitter, place).instrument(span).await
     }
 
     /// Gives a job back because this process is ending.
@@ -119,17 +112,17 @@ impl Stages {
         self.ports.jobs.release(lease).await
     }
 
-    /// Works on one job whose lease was taken at some time; the next one, if it was claimed with the commit.
-    async fn run_one(
+    async fn run_in_span<P>(
         &self,
-        lease: &Lease,
-        since: Instant,
+        claimed: &Claimed,
         lease_for: Duration,
         jitter: f64,
-    ) -> Result<Option<Claimed>> {
+        place: impl FnOnce() -> Option<P>,
+    ) -> Result<Option<(Claimed, P)>> {
+        let lease = &claimed.lease;
         let stage = lease.job.payload.stage();
         let began = Instant::now();
-        let heart = Heartbeat::start(Arc::clone(&self.ports.jobs), lease.clone(), since, lease_for);
+        let heart = Heartbeat::start(Arc::clone(&self.ports.jobs), lease.clone(), claimed.since, lease_for);
         let prepared = tokio::select! {
             biased;
             error = heart.interrupted() => Err(error),
@@ -139,7 +132,7 @@ impl Stages {
         let blame = if stage == Stage::DeleteDocument { Blame::Deletion } else { Blame::Document };
         let (result, blame) = match prepared {
             Ok(Done::NotNow(error)) => (Err(error), Blame::Service),
-            Ok(done) => (unpanicked(self.commit(lease, done, lease_for)).await, blame),
+            Ok(done) => (unpanicked(self.commit(lease, done, lease_for, place)).await, blame),
             Err(error) => (Err(error), blame),
         };
         let took = began.elapsed();
@@ -181,19 +174,21 @@ impl Stages {
         self.ports.objects.check().await.and(self.ports.vectors.check().await)
     }
 
-    fn goes_on(&self, chunks: usize) -> bool {
-        let waits = self.model_fails.load(Ordering::Relaxed) || self.ending.load(Ordering::Relaxed);
-        chunks <= EMBED_AT_ONCE && !waits
-    }
-
     /// Commits what was prepared; what came of it, and the next job if it was claimed with it.
-    async fn commit(&self, lease: &Lease, done: Done, lease_for: Duration) -> Result<(Outcome, Option<Claimed>)> {
+    async fn commit<P>(
+        &self,
+        lease: &Lease,
+        done: Done,
+        lease_for: Duration,
+        place: impl FnOnce() -> Option<P>,
+    ) -> Result<(Outcome, Option<(Claimed, P)>)> {
         let jobs = &self.ports.jobs;
         match done {
             Done::Processed(processed) => {
+                let place = if processed.chunks.len() <= EMBED_AT_ONCE { place() } else { None };
                 let next = NextJob {
                     max_attempts: self.settings.attempts(Stage::EmbedDocument),
-                    claim_for: self.goes_on(processed.chunks.len()).then_some(lease_for),
+                    claim_for: place.is_some().then_some(lease_for),
                 };
                 let since = Instant::now();
                 let claimed = jobs.finish_processing(lease, processed, next).await?;
@@ -201,7 +196,8 @@ impl Stages {
                 if claimed.is_none() {
                     self.ports.wake(Stage::EmbedDocument).await;
                 }
-                return Ok((Outcome::Succeeded, claimed.map(|lease| Claimed { lease, since })));
+                let claimed = claimed.map(|lease| Claimed { lease, since });
+                return Ok((Outcome::Succeeded, claimed.zip(place)));
             }
             Done::Embedded => {
                 jobs.finish_embedding(lease).await?;

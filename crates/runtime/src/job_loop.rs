@@ -3,22 +3,30 @@
 //! A wake-up only says when to look; what is claimed is the stage's fairest ready job. So that wake-ups are used up as fast
 //! as jobs are, one is taken with each job, if there is one, and settled when the job's outcome is written. Without any,
 //! because the carrier is out of reach or lost some, the database is looked at from time to time.
+//!
+//! Who has processed a short document while a place for embedding is free claims that job with the commit, and hands it on to
+//! that place.
 
 use std::{sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use rand::RngExt as _;
 use serde::Deserialize;
-use tokio::{task::JoinSet, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use vectrion_core::{
     ids::WorkerId,
-    job::{Lease, Stage},
+    job::Stage,
     ports::{
         Jobs, Wakeups,
         wakeups::{Delivery, HOLD_DELIVERY_AT_MOST},
     },
 };
-use vectrion_pipeline::stages::Stages;
+use vectrion_pipeline::stages::{Claimed, Stages};
 
 /// `[worker]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,7 +36,7 @@ pub struct WorkerSettings {
     pub in_process: bool,
     /// `process_document` jobs at once; 0: as many as there are cores.
     pub process_concurrency: usize,
-    /// `embed_document` jobs at once, beside those of short documents, which whoever processed them goes on with; 0: one.
+    /// `embed_document` jobs at once; 0: one.
     pub embed_concurrency: usize,
     /// `delete_document` jobs at once; 0: one.
     pub delete_concurrency: usize,
@@ -67,6 +75,10 @@ pub struct JobLoop {
     settings: WorkerSettings,
     worker: WorkerId,
     host: String,
+    /// Places for jobs of embedding, whoever claimed them.
+    embedding: Arc<Semaphore>,
+    /// Jobs that were claimed with the commit of another.
+    handed_on: TaskTracker,
 }
 
 impl JobLoop {
@@ -80,7 +92,8 @@ impl JobLoop {
         worker: WorkerId,
         host: String,
     ) -> Self {
-        Self { stages, jobs, wakeups, settings, worker, host }
+        let embedding = Arc::new(Semaphore::new(settings.concurrency(Stage::EmbedDocument)));
+        Self { stages, jobs, wakeups, settings, worker, host, embedding, handed_on: TaskTracker::new() }
     }
 
     /// Runs jobs until `stop`; then claims no more, lets those in hand end within the drain time, and gives the rest
@@ -98,11 +111,15 @@ impl JobLoop {
         let heart = tokio::spawn(Arc::clone(&this).heart(stop.clone()));
 
         stop.cancelled().await;
-        this.stages.end();
-        let drained = async { while slots.join_next().await.is_some() {} };
+        this.handed_on.close();
+        let drained = async {
+            while slots.join_next().await.is_some() {}
+            this.handed_on.wait().await;
+        };
         if tokio::time::timeout(Duration::from_secs(this.settings.drain_s), drained).await.is_err() {
             abandon.cancel();
             while slots.join_next().await.is_some() {}
+            this.handed_on.wait().await;
         }
         heart.abort();
         if let Err(error) = this.jobs.remove_worker(&this.worker).await {
@@ -113,12 +130,21 @@ impl JobLoop {
     async fn slot(self: Arc<Self>, stage: Stage, stop: CancellationToken, abandon: CancellationToken) {
         let mut held = None;
         while !stop.is_cancelled() {
+            let place = match stage {
+                Stage::EmbedDocument => tokio::select! {
+                    () = stop.cancelled() => return,
+                    place = Arc::clone(&self.embedding).acquire_owned() => place.ok(),
+                },
+                Stage::ProcessDocument | Stage::DeleteDocument => None,
+            };
             match self.stages.claim(&[stage], &self.worker, self.lease_for()).await {
-                Ok(Some(lease)) => {
-                    self.work(lease, held.take(), &abandon).await;
+                Ok(Some(claimed)) => {
+                    self.work(claimed, held.take(), &stop, &abandon).await;
+                    drop(place);
                     held = self.wait(stage, Duration::ZERO).await;
                 }
                 Ok(None) => {
+                    drop(place);
                     // There was nothing to do.
                     settle(held.take()).await;
                     held = tokio::select! {
@@ -127,6 +153,7 @@ impl JobLoop {
                     };
                 }
                 Err(error) => {
+                    drop(place);
                     tracing::warn!(stage = stage.as_str(), reason = error.reason(), %error, "cannot look for jobs");
                     // Dropped, it goes to somebody who can.
                     held = None;
@@ -139,10 +166,18 @@ impl JobLoop {
         }
     }
 
-    async fn work(&self, mut lease: Lease, mut held: Option<Held>, abandon: &CancellationToken) {
+    async fn work(
+        self: &Arc<Self>,
+        claimed: Claimed,
+        mut held: Option<Held>,
+        stop: &CancellationToken,
+        abandon: &CancellationToken,
+    ) {
+        // A short document goes on to a free place, if there is one; who processed it goes on to the next document.
+        let place = || Arc::clone(&self.embedding).try_acquire_owned().ok().filter(|_| !stop.is_cancelled());
         let jitter = rand::rng().random::<f64>();
         let ended = {
-            let mut run = std::pin::pin!(self.stages.run(&mut lease, self.lease_for(), jitter));
+            let mut run = std::pin::pin!(self.stages.run(&claimed, self.lease_for(), jitter, place));
             loop {
                 let settle_at = held.as_ref().map_or_else(Instant::now, |held| held.settle_at);
                 tokio::select! {
@@ -152,18 +187,35 @@ impl JobLoop {
                 }
             }
         };
-        let job = lease.job.id;
+        let job = claimed.lease.job.id;
         let written = match ended {
-            Some(outcome) => outcome.inspect_err(|error| {
+            Some(outcome) => outcome.map(|next| self.hand_on(next, stop, abandon)).inspect_err(|error| {
                 tracing::warn!(job_id = %job, reason = error.reason(), ?error, "the outcome of a job was not written");
             }),
-            None => self.stages.release(&lease).await.inspect_err(|error| {
+            None => self.stages.release(&claimed.lease).await.inspect_err(|error| {
                 tracing::warn!(job_id = %job, reason = error.reason(), %error, "cannot give a job back");
             }),
         };
         if written.is_ok() {
             settle(held).await;
         }
+    }
+
+    /// Begins with a job that was claimed with the commit of another, in the place that was found for it.
+    fn hand_on(
+        self: &Arc<Self>,
+        next: Option<(Claimed, OwnedSemaphorePermit)>,
+        stop: &CancellationToken,
+        abandon: &CancellationToken,
+    ) {
+        let Some((claimed, place)) = next else { return };
+        let (this, stop, abandon) = (Arc::clone(self), stop.clone(), abandon.clone());
+        let work = async move {
+            this.work(claimed, None, &stop, &abandon).await;
+            drop(place);
+        };
+        // Boxed, because that work could hand something on, too.
+        self.handed_on.spawn(work.boxed());
     }
 
     /// Waits for a wake-up, the next job's time, or the next look.

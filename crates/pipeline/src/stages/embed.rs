@@ -6,7 +6,7 @@
 //! A long document is no single throw: what was written is made durable every so many points, and a later try, in whatever
 //! process, embeds what is missing.
 
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use futures::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _, channel::mpsc};
 use vectrion_core::{
@@ -73,7 +73,6 @@ impl Stages {
             self.embed_batches(&document, batches_out, points_in).map_err(Trouble::Model),
             self.write(&scope, points_out, hold).map_err(Trouble::Other),
         );
-        self.model_fails.store(matches!(worked, Err(Trouble::Model(_))), Ordering::Relaxed);
         match worked {
             Ok(_) => {}
             Err(Trouble::Model(error)) if self.model_is_away().await => return Ok(Done::NotNow(error)),

@@ -58,9 +58,9 @@ async fn a_start_removes_what_the_dead_process_left_and_takes_its_jobs_back() {
     let left = world.objects(world.tenant).await;
     assert_eq!(left.len(), 3, "the document's bytes, and the two of the upload that can go on: {left:?}");
 
-    let mut again = world.claim(LEASE).await.expect("taken back");
+    let again = world.claim(LEASE).await.expect("taken back");
     assert_eq!((again.job.id, again.job.attempts, again.job.interruptions), (lease.job.id, 1, 1));
-    world.stages.run(&mut again, LEASE, 0.0).await.expect("committed");
+    world.run(&again, LEASE).await.expect("committed");
     world.work().await;
     assert_eq!(world.document(&view.document).await.document.state, DocumentState::Indexed);
     world.ingestion.abort_upload(&world.context(), alive.id).await.expect("aborted");

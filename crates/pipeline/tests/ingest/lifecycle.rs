@@ -77,10 +77,10 @@ async fn a_deletion_ends_the_work_in_hand() {
     world.parser.faults.push(Fault::Hang);
     let (view, _) = world.upload("a.txt", "text").await.expect("an upload");
     let lease_for = Duration::from_millis(900);
-    let mut lease = world.claim(lease_for).await.expect("a job");
+    let lease = world.claim(lease_for).await.expect("a job");
     let work = tokio::spawn({
         let world = Arc::clone(&world);
-        async move { world.stages.run(&mut lease, lease_for, 0.0).await }
+        async move { world.run(&lease, lease_for).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.ingestion.delete_document(&world.context(), view.document.id).await.expect("a deletion");

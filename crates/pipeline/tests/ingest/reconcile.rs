@@ -1,6 +1,9 @@
 //! Comparing database, vectors and objects while work goes on; chores that one process does at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,6 +17,7 @@ use vectrion_core::{
 use vectrion_pipeline::{
     administration::{ReconcileRequest, TenantRef},
     reconcile::{Finding, FindingKind, ReconcileEvent, Remedy},
+    stages::Claimed,
 };
 
 use super::world::{LEASE, World, paragraphs, spec};
@@ -56,9 +60,10 @@ async fn what_is_under_way_is_left_alone_at_every_step() {
     let (view, _) = world.upload("a.txt", &paragraphs(40)).await.expect("an upload");
     assert_eq!(repair(&world).await, [], "a version that waits");
     for step in ["read", "embedded"] {
-        let mut lease = world.claim(LEASE).await.expect("a job");
+        let lease = world.claim(LEASE).await.expect("a job");
         let stages = Arc::clone(&world.stages);
-        let working = tokio::spawn(async move { stages.run(&mut lease, LEASE, 0.0).await });
+        let claimed = Claimed { lease, since: Instant::now() };
+        let working = tokio::spawn(async move { stages.run(&claimed, LEASE, 0.0, || None::<()>).await });
         while !working.is_finished() {
             assert_eq!(repair(&world).await, [], "a version that is being {step}");
         }

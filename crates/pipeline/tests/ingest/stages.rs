@@ -1,6 +1,9 @@
 //! The stages: tries, leases, faults.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::stream;
 use vectrion_core::{
@@ -11,6 +14,7 @@ use vectrion_core::{
     page::PageRequest,
     ports::{jobs::JobFilter, objects::ObjectKey, vectors::Point},
 };
+use vectrion_pipeline::stages::Claimed;
 use vectrion_testkit::fakes::Fault;
 
 use super::world::{LEASE, World, paragraphs};
@@ -179,10 +183,10 @@ async fn a_long_job_keeps_its_lease_and_shows_its_progress() {
     world.parser.faults.push(Fault::Delay(Duration::from_millis(1800)));
     let (view, _) = world.upload("a.txt", "one\u{c}two\u{c}three").await.expect("an upload");
     let lease_for = Duration::from_millis(900);
-    let mut lease = world.claim(lease_for).await.expect("a job");
+    let lease = world.claim(lease_for).await.expect("a job");
     let work = tokio::spawn({
         let world = Arc::clone(&world);
-        async move { world.stages.run(&mut lease, lease_for, 0.0).await }
+        async move { world.run(&lease, lease_for).await }
     });
     let mut seen = 0;
     while !work.is_finished() {
@@ -204,17 +208,17 @@ async fn who_loses_the_lease_stops_and_writes_nothing() {
     let lease_for = Duration::from_millis(600);
     let lease = world.claim(lease_for).await.expect("a job");
     let work = tokio::spawn({
-        let (world, mut lease) = (Arc::clone(&world), lease.clone());
-        async move { world.stages.run(&mut lease, lease_for, 0.0).await }
+        let (world, lease) = (Arc::clone(&world), lease.clone());
+        async move { world.run(&lease, lease_for).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(world.ports.jobs.reap_all(50).await.expect("taken back"), 1);
-    let mut second = world.claim(LEASE).await.expect("the same job");
+    let second = world.claim(LEASE).await.expect("the same job");
     assert_eq!(second.job.id, lease.job.id);
     let ended = tokio::time::timeout(Duration::from_secs(5), work).await.expect("it stops at once");
     ended.expect("no panic").expect("not an error: the job is in other hands");
 
-    world.stages.run(&mut second, LEASE, 0.0).await.expect("committed");
+    world.run(&second, LEASE).await.expect("committed");
     world.work().await;
     let view = world.document(&view.document).await;
     assert_eq!(view.document.state, DocumentState::Indexed);
@@ -236,43 +240,28 @@ async fn a_short_document_is_embedded_at_once_and_a_long_one_waits_for_its_turn(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_model_fails_documents_are_processed_without_it() {
+async fn what_is_claimed_with_a_commit_is_a_job_like_any_other() {
     let world = World::new().await;
-    world.embedder.faults.push(Fault::Error(Error::precondition("EMBEDDER_REFUSED", "no")));
-    for (name, expected) in [
-        ("refused.txt", DocumentState::Failed),
-        ("meanwhile.txt", DocumentState::Processed),
-        ("later.txt", DocumentState::Indexed),
-    ] {
-        let (view, _) = world.upload(name, &format!("the text of {name}")).await.expect("an upload");
-        assert!(world.step().await);
-        assert_eq!(world.document(&view.document).await.document.state, expected, "{name}");
-        world.work().await;
-    }
-    world.stages.end();
-    let (view, _) = world.upload("at the end.txt", "the last text").await.expect("an upload");
-    assert!(world.step().await);
-    assert_eq!(world.document(&view.document).await.document.state, DocumentState::Processed, "it claims no more");
-    world.work().await;
-    world.assert_consistent().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_ends_while_it_goes_on_gives_back_what_it_goes_on_with() {
-    let world = World::new().await;
-    world.embedder.faults.push(Fault::Hang);
     let (view, _) = world.upload("a.txt", "text").await.expect("an upload");
-    let mut lease = world.claim(LEASE).await.expect("a job");
-    let begun = lease.job.id;
-    let run = world.stages.run(&mut lease, LEASE, 0.0);
-    tokio::time::timeout(Duration::from_secs(1), run).await.expect_err("it hangs");
-    assert_ne!(lease.job.id, begun, "it has gone on");
-    world.stages.release(&lease).await.expect("given back");
+    let lease = world.claim(LEASE).await.expect("a job");
+    let claimed = Claimed { lease, since: Instant::now() };
+    let next = world.stages.run(&claimed, LEASE, 0.0, || Some("here")).await.expect("committed");
+    let (next, place) = next.expect("what follows");
+    assert_eq!((place, next.lease.job.payload.stage()), ("here", Stage::EmbedDocument));
+    assert!(next.since >= claimed.since);
+    world.stages.release(&next.lease).await.expect("given back");
     let again = world.claim(LEASE).await.expect("at once");
-    assert_eq!((again.job.id, again.job.attempts), (lease.job.id, 1));
-    world.stages.release(&again).await.expect("given back");
-    world.work().await;
+    assert_eq!((again.job.id, again.job.attempts), (next.lease.job.id, 1));
+    world.run(&again, LEASE).await.expect("committed");
     assert_eq!(world.document(&view.document).await.document.state, DocumentState::Indexed);
+
+    let (view, _) = world.upload("b.txt", "other text").await.expect("an upload");
+    let lease = world.claim(LEASE).await.expect("a job");
+    let claimed = Claimed { lease, since: Instant::now() };
+    let next = world.stages.run(&claimed, LEASE, 0.0, || None::<()>).await.expect("committed");
+    assert!(next.is_none(), "there is no place");
+    assert_eq!(world.document(&view.document).await.document.state, DocumentState::Processed);
+    world.work().await;
     world.assert_consistent().await;
 }
 
@@ -281,13 +270,13 @@ async fn a_job_that_is_given_back_is_not_a_try() {
     let world = World::new().await;
     world.parser.faults.push(Fault::Hang);
     let (view, _) = world.upload("a.txt", "text").await.expect("an upload");
-    let mut lease = world.claim(LEASE).await.expect("a job");
-    let run = world.stages.run(&mut lease, LEASE, 0.0);
+    let lease = world.claim(LEASE).await.expect("a job");
+    let run = world.run(&lease, LEASE);
     tokio::time::timeout(Duration::from_millis(200), run).await.expect_err("it hangs");
     world.stages.release(&lease).await.expect("given back");
-    let mut again = world.claim(LEASE).await.expect("at once");
+    let again = world.claim(LEASE).await.expect("at once");
     assert_eq!((again.job.id, again.job.attempts), (lease.job.id, 1));
-    world.stages.run(&mut again, LEASE, 0.0).await.expect("committed");
+    world.run(&again, LEASE).await.expect("committed");
     world.work().await;
     assert_eq!(world.document(&view.document).await.document.state, DocumentState::Indexed);
     world.assert_consistent().await;

@@ -2,7 +2,11 @@
 
 mod invariants;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -30,7 +34,7 @@ use vectrion_pipeline::{
     identity::Identity,
     ingestion::{DocumentView, Ingestion, UploadPart, UploadSpec},
     settings::{AnswerSettings, HousekeepingSettings, IngestSettings},
-    stages::Stages,
+    stages::{Claimed, Stages},
 };
 use vectrion_store::{Store, StoreSettings};
 use vectrion_testkit::{
@@ -230,13 +234,23 @@ impl World {
     /// The next job, claimed.
     pub async fn claim(&self, lease_for: Duration) -> Option<Lease> {
         let worker = WorkerId("test:1:0".to_owned());
-        self.stages.claim(&Stage::ALL, &worker, lease_for).await.expect("a claim")
+        let claimed = self.stages.claim(&Stage::ALL, &worker, lease_for).await.expect("a claim");
+        claimed.map(|claimed| claimed.lease)
     }
 
-    /// Runs the next job, and what whoever runs it goes on with; false if there is none.
+    /// Works on a job, and on what is claimed with its commit.
+    pub async fn run(&self, lease: &Lease, lease_for: Duration) -> Result<()> {
+        let mut claimed = Claimed { lease: lease.clone(), since: Instant::now() };
+        while let Some((next, ())) = self.stages.run(&claimed, lease_for, 0.0, || Some(())).await? {
+            claimed = next;
+        }
+        Ok(())
+    }
+
+    /// Runs the next job, and what is claimed with its commit; false if there is none.
     pub async fn step(&self) -> bool {
-        let Some(mut lease) = self.claim(LEASE).await else { return false };
-        self.stages.run(&mut lease, LEASE, 0.0).await.expect("the outcome is written");
+        let Some(lease) = self.claim(LEASE).await else { return false };
+        self.run(&lease, LEASE).await.expect("the outcome is written");
         true
     }
 
